@@ -1,0 +1,1 @@
+//! SpatiaFi in memory.
