@@ -1,1 +1,33 @@
 //! keyfob.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod basic;
+mod check;
+mod clock;
+mod credentials;
+mod endpoint;
+mod error;
+mod file;
+pub mod flow;
+mod form;
+mod http;
+mod jwt;
+mod resolver;
+mod secret;
+mod source;
+pub mod spatiafi;
+mod token;
+mod wire;
+
+pub use agent::{AgentBuilder, Auth, classify};
+pub use basic::{Basic, ClientSecretBasic};
+pub use clock::Clock;
+pub use credentials::{ClientCredentials, CredentialsFile, PreparedFile};
+pub use error::{Error, ErrorKind};
+pub use http::Http;
+pub use secret::Secret;
+pub use source::{CachingSource, TokenSource};
+pub use spatiafi::SpatiaFi;
+pub use token::Token;
+pub use ureq;

@@ -1,1 +1,26 @@
-//! SpatiaFi in memory.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod answer;
+mod assertion;
+mod clock;
+mod counters;
+mod endpoint;
+mod fault;
+mod log;
+mod origin;
+mod random;
+mod request;
+mod sandbox;
+mod spatiafi;
+mod sync;
+mod tls;
+mod tokens;
+
+pub use clock::Clock;
+pub use endpoint::Endpoint;
+pub use fault::Fault;
+pub use log::LoggedRequest;
+pub use sandbox::Sandbox;
+pub use spatiafi::{Denial, ITEMS};
+pub use tls::ServerCertificate;

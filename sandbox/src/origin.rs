@@ -1,0 +1,165 @@
+//! One origin: an httpmock server, a TLS front where wanted, and the service behind them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use httpmock::{HttpMockRequest, HttpMockResponse, Mock, MockServer};
+
+use crate::answer::Answer;
+use crate::counters::Counters;
+use crate::fault::{Fault, Faults, Lane};
+use crate::log::{Log, LoggedRequest};
+use crate::request::Request;
+use crate::sync::lock;
+use crate::tls::{Front, ServerCertificate, TestAuthority};
+use crate::{Clock, Endpoint};
+
+/// What an origin serves.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// Which endpoint a path belongs to.
+    fn endpoint(&self, path: &str) -> Endpoint;
+
+    /// The proper answer.
+    fn answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer;
+
+    /// The service has read this request, but a fault answers it.
+    fn fail(&self, _endpoint: Endpoint, _request: &Request<'_>) {}
+}
+
+/// What all origins of a sandbox share.
+#[derive(Default)]
+pub(crate) struct Common {
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    pub(crate) faults: Faults,
+    pub(crate) log: Log,
+}
+
+/// A server of its own scheme, host and port.
+pub(crate) struct Origin {
+    handler: Arc<Handler>,
+    // The front goes before the server that it leads to.
+    front: Option<Front>,
+    server: MockServer,
+    lanes: Mutex<HashMap<Lane, usize>>,
+}
+
+impl Origin {
+    pub(crate) fn start(
+        name: &'static str,
+        service: impl Service,
+        common: &Arc<Common>,
+        authority: Option<&TestAuthority>,
+    ) -> Self {
+        let server = MockServer::start();
+        let front = authority.map(|authority| {
+            Front::start(*server.address(), authority.server_config(ServerCertificate::Valid))
+        });
+        let (scheme, port) = match &front {
+            Some(front) => ("https", front.port()),
+            None => ("http", server.port()),
+        };
+        let handler = Arc::new(Handler {
+            name,
+            scheme,
+            port,
+            service: Box::new(service),
+            common: Arc::clone(common),
+            chosen: Mutex::new(None),
+        });
+        let origin = Self { handler, front, server, lanes: Mutex::default() };
+        origin.open_fast_lane();
+        origin
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.handler.scheme, self.handler.port)
+    }
+
+    pub(crate) fn front(&self) -> Option<&Front> {
+        self.front.as_ref()
+    }
+
+    /// The first mock sees every request first, so this is where it is counted and its lane chosen.
+    fn open_fast_lane(&self) {
+        let arrival = Arc::clone(&self.handler);
+        let handler = Arc::clone(&self.handler);
+        self.server.mock(|when, then| {
+            when.is_true(move |request| arrival.arrive(request).is_none());
+            then.respond_with(move |request| handler.respond(request, None));
+        });
+    }
+
+    /// Opens a way that takes `delay`, with a fault at its end or whatever is queued then.
+    ///
+    /// httpmock answers from one thread, so the wait is httpmock's own and never a sleep in a closure.
+    pub(crate) fn open_lane(&self, lane: Lane, delay: Duration, fault: Option<Arc<Fault>>) {
+        let arrival = Arc::clone(&self.handler);
+        let handler = Arc::clone(&self.handler);
+        let mock = self.server.mock(|when, then| {
+            when.is_true(move |_| *lock(&arrival.chosen) == Some(lane));
+            then.delay(delay).respond_with(move |request| handler.respond(request, fault.clone()));
+        });
+        lock(&self.lanes).insert(lane, mock.id());
+    }
+
+    /// Requests that are under way on the lane still get their answers.
+    pub(crate) fn close_lane(&self, lane: Lane) {
+        let mock = lock(&self.lanes).remove(&lane);
+        if let Some(mock) = mock {
+            Mock::new(mock, &self.server).delete();
+        }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        // The server itself goes back to httpmock's pool and would go on answering from these mocks.
+        self.server.reset();
+    }
+}
+
+struct Handler {
+    name: &'static str,
+    scheme: &'static str,
+    port: u16,
+    service: Box<dyn Service>,
+    common: Arc<Common>,
+    /// The lane of the request whose mock is being looked for. httpmock does that under a lock of its own, one
+    /// request after the other.
+    chosen: Mutex<Option<Lane>>,
+}
+
+impl Handler {
+    fn arrive(&self, raw: &HttpMockRequest) -> Option<Lane> {
+        let endpoint = self.service.endpoint(raw.uri().path());
+        self.common.counters.add(endpoint);
+        let lane = self.common.faults.choose(endpoint);
+        *lock(&self.chosen) = lane;
+        lane
+    }
+
+    fn respond(&self, raw: &HttpMockRequest, fault: Option<Arc<Fault>>) -> HttpMockResponse {
+        let request = Request::read(raw, self.scheme);
+        let endpoint = self.service.endpoint(request.path());
+        let answer = match fault.or_else(|| self.common.faults.take(endpoint)) {
+            None => self.proper_answer(endpoint, &request),
+            Some(fault) => {
+                if fault.replaces_answer() {
+                    self.service.fail(endpoint, &request);
+                }
+                fault.answer(|| self.proper_answer(endpoint, &request))
+            }
+        };
+        self.common.log.push(LoggedRequest::new(self.name, endpoint, &request, answer.status));
+        answer.into_response(&self.common.clock)
+    }
+
+    fn proper_answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer {
+        match request.expect_host(self.port) {
+            Ok(()) => self.service.answer(endpoint, request),
+            Err(refusal) => refusal,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What came from the client.
+
+use httpmock::HttpMockRequest;
+
+use crate::answer::Answer;
+
+/// A request as the services look at it.
+pub(crate) struct Request<'a> {
+    raw: &'a HttpMockRequest,
+    path: String,
+    query: Vec<(String, String)>,
+    base_url: String,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request that arrived at a server of this scheme.
+    pub(crate) fn read(raw: &'a HttpMockRequest, scheme: &str) -> Self {
+        let host = raw.headers_vec().iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let base_url = format!("{scheme}://{}", host.map_or("", |(_, value)| value));
+        let uri = raw.uri();
+        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        Self { raw, path: uri.path().to_owned(), query, base_url }
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        self.raw.method_str()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Scheme, host and port, as the client wrote them.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(crate) fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        self.raw.headers_vec()
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        self.raw.body_ref()
+    }
+
+    /// A header that may come once at most.
+    pub(crate) fn header(&self, name: &str) -> Result<Option<&'a str>, Answer> {
+        let mut values = self.raw.headers_vec().iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (first, None) => Ok(first.map(|(_, value)| value.as_str())),
+            _ => Err(Answer::detail(400, &format!("The header {name} came more than once"))),
+        }
+    }
+
+    /// A query parameter that must come exactly once.
+    pub(crate) fn query_parameter(&self, name: &str) -> Result<&str, Answer> {
+        once(&self.query, "query", name)
+    }
+
+    /// Refuses what was meant for another server, as a reverse proxy does.
+    pub(crate) fn expect_host(&self, port: u16) -> Result<(), Answer> {
+        match self.header("host")? {
+            Some(host) if host == format!("127.0.0.1:{port}") || host == format!("localhost:{port}") => {
+                Ok(())
+            }
+            _ => Err(Answer::detail(400, "Invalid host header")),
+        }
+    }
+
+    pub(crate) fn expect_method(&self, method: &str) -> Result<(), Answer> {
+        if self.method() == method {
+            return Ok(());
+        }
+        Err(Answer::detail(405, "Method Not Allowed").with_header("Allow", method))
+    }
+
+    pub(crate) fn expect_no_query(&self) -> Result<(), Answer> {
+        if self.raw.uri().query().is_none() {
+            return Ok(());
+        }
+        Err(Answer::unprocessable("extra_forbidden", &["query"], "No query is permitted here"))
+    }
+
+    pub(crate) fn expect_no_body(&self) -> Result<(), Answer> {
+        if self.body().is_empty() {
+            return Ok(());
+        }
+        Err(Answer::unprocessable("extra_forbidden", &["body"], "The body must be empty"))
+    }
+}
+
+/// The value of a parameter that must come exactly once.
+pub(crate) fn once<'p>(
+    parameters: &'p [(String, String)],
+    place: &str,
+    name: &str,
+) -> Result<&'p str, Answer> {
+    let mut values = parameters.iter().filter(|(n, _)| n == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Ok(value),
+        (None, _) => Err(Answer::unprocessable("missing", &[place, name], "Field required")),
+        _ => Err(Answer::unprocessable("repeated", &[place, name], "Field came more than once")),
+    }
+}

@@ -1,0 +1,422 @@
+//! The ureq middleware: signs requests, and answers 401, 429 and dropped connections.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ureq::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use ureq::http::request::Parts;
+use ureq::http::{HeaderName, HeaderValue, Method, Request, Response};
+use ureq::middleware::{Middleware, MiddlewareNext};
+use ureq::{Agent, Body, SendBody};
+
+use crate::clock::Deadline;
+use crate::endpoint::{Endpoint, Origin};
+use crate::http::{TRIES, Trouble, pause, retry_after, unwrap_unsent};
+use crate::{Basic, Clock, Error, ErrorKind, Http, Token, TokenSource, check};
+
+/// Request bodies up to this size are kept, so that the request can be repeated.
+const MAX_KEPT_BODY: usize = 64 * 1024;
+
+/// A refused token forces a new one at most once in this time, unless a call has succeeded in between.
+const FORCED_PAUSE: Duration = Duration::from_secs(30);
+
+/// How requests are signed.
+#[derive(Clone)]
+pub enum Auth {
+    /// HTTP Basic (RFC 7617) on every request.
+    Basic(Basic),
+    /// A Bearer token (RFC 6750) from a source.
+    Bearer(Arc<dyn TokenSource>),
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Basic(_) => "Basic(***)",
+            Self::Bearer(_) => "Bearer(***)",
+        })
+    }
+}
+
+/// Makes a [`ureq::Agent`] that signs in by itself.
+///
+/// The token goes to the named origins and nowhere else; a request to another URL is sent without it. Redirects are
+/// not followed. A refused token (401, or 403 with `invalid_token`) is replaced and the request repeated once; 429 is
+/// waited out, for any method; 502, 503, 504 and failed connections are tried up to three times for GET, HEAD, PUT,
+/// DELETE and OPTIONS. All of it happens within one deadline, waits and the token exchange included.
+///
+/// Bodies up to 64 KiB are read before sending and kept for a repeat. A larger one is sent once, and in chunks unless
+/// the request sets `Content-Length`.
+///
+/// Of a request's own ureq settings, its time-outs apply to each attempt, but not `timeout_per_call`,
+/// `max_redirects` and `http_status_as_error`: these are the agent's.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let source: std::sync::Arc<dyn keyfob::TokenSource> = todo!();
+/// let agent = keyfob::AgentBuilder::new(keyfob::Http::new(), keyfob::Auth::Bearer(source))
+///     .with_origin("https://api.example.com")?
+///     .build()?;
+/// let answer = agent.get("https://api.example.com/things").call()?.body_mut().read_to_string()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AgentBuilder {
+    http: Http,
+    auth: Auth,
+    origins: Vec<Origin>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    deadline: Duration,
+    status_as_error: bool,
+    max_idle: usize,
+}
+
+impl AgentBuilder {
+    /// An agent on the transport `http`. At least one origin must follow.
+    pub fn new(http: Http, auth: Auth) -> Self {
+        Self {
+            http,
+            auth,
+            origins: Vec::new(),
+            headers: Vec::new(),
+            deadline: Duration::from_secs(60),
+            status_as_error: true,
+            max_idle: 16,
+        }
+    }
+
+    /// Signs requests to the scheme, host and port of this URL. May be called more than once.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
+    pub fn with_origin(mut self, url: &str) -> Result<Self, Error> {
+        self.origins.push(Endpoint::new("URL of the API", url)?.origin().clone());
+        Ok(self)
+    }
+
+    /// Adds a header to the requests that are signed, and to no others.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what no header can carry.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        check::value("header name", name.as_bytes())?;
+        check::value("header value", value.as_bytes())?;
+        let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+        self.headers.push(
+            header.ok_or_else(|| Error::invalid("the header holds characters that no header can carry"))?,
+        );
+        Ok(self)
+    }
+
+    /// Sets the deadline of a call: attempts, waits, token exchange and reading the body together. Default: 60 s.
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Whether 4xx and 5xx are a [`ureq::Error::StatusCode`], as ureq's users expect; else the response comes back,
+    /// with its body and headers. Default: true. A request's own `http_status_as_error` has no effect.
+    pub fn with_status_as_error(mut self, status_as_error: bool) -> Self {
+        self.status_as_error = status_as_error;
+        self
+    }
+
+    /// Sets how many idle connections are kept, which should be the number of threads. Default: 16.
+    pub fn with_max_idle_connections(mut self, max_idle: usize) -> Self {
+        self.max_idle = max_idle;
+        self
+    }
+
+    /// The agent. It may be cloned and shared between threads.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if no origin was named.
+    pub fn build(self) -> Result<Agent, Error> {
+        if self.origins.is_empty() {
+            return Err(Error::invalid("the agent has no origin to sign requests for: name one"));
+        }
+        let Self { http, auth, origins, headers, deadline, status_as_error, max_idle } = self;
+        let clock = http.clock().clone();
+        Ok(http.api_agent(max_idle, |agent| Signing {
+            agent,
+            auth,
+            origins,
+            headers,
+            deadline,
+            status_as_error,
+            clock,
+            forced: Forced { since: Deadline::after(Duration::MAX), at: AtomicU64::new(0) },
+        }))
+    }
+}
+
+/// What an API call failed with, as a keyfob error: for programs that act on [`ErrorKind`].
+///
+/// 4xx and 5xx become [`ApiStatus`](ErrorKind::ApiStatus), 429 [`RateLimited`](ErrorKind::RateLimited); an error that
+/// keyfob put into ureq's comes out as it was.
+pub fn classify(error: ureq::Error) -> Error {
+    let error = match unwrap_unsent(error).0 {
+        ureq::Error::Other(inner) => match inner.downcast::<Error>() {
+            Ok(error) => return *error,
+            Err(other) => ureq::Error::Other(other),
+        },
+        ureq::Error::StatusCode(status) => {
+            let kind = if status == 429 { ErrorKind::RateLimited } else { ErrorKind::ApiStatus };
+            return Error::new(kind, format!("the API answered HTTP {status}")).with_status(status);
+        }
+        error => error,
+    };
+    let trouble = Trouble::of(&error, None);
+    Error::new(trouble.kind, format!("the API call failed: {}; {}", trouble.what, trouble.next))
+}
+
+struct Signing {
+    /// Sends; has no middleware.
+    agent: Agent,
+    auth: Auth,
+    origins: Vec<Origin>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    deadline: Duration,
+    status_as_error: bool,
+    clock: Clock,
+    forced: Forced,
+}
+
+impl Middleware for Signing {
+    fn handle(
+        &self,
+        request: Request<SendBody<'_>>,
+        _: MiddlewareNext<'_>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let response = self.call(request)?;
+        let status = response.status();
+        if self.status_as_error && (status.is_client_error() || status.is_server_error()) {
+            drain(response);
+            return Err(ureq::Error::StatusCode(status.as_u16()));
+        }
+        Ok(response)
+    }
+}
+
+impl Signing {
+    fn call(&self, request: Request<SendBody<'_>>) -> Result<Response<Body>, ureq::Error> {
+        let deadline = Deadline::after(self.deadline);
+        let (parts, body) = request.into_parts();
+        let signed = self.origins.iter().any(|origin| origin.contains(&parts.uri));
+        if !signed {
+            Origin::of(&parts.uri)
+                .map_err(|why| other(Error::invalid(format!("the URL of the request {why}"))))?;
+        }
+        let mut body = Kept::read(&parts.method, body)?;
+        let idempotent = matches!(
+            parts.method,
+            Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS
+        );
+        let mut token = match &self.auth {
+            Auth::Bearer(source) if signed => Some(token_of(source, &deadline)?),
+            _ => None,
+        };
+        let mut fresh_connection = false;
+        let mut replaced = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let repeatable = body.is_repeatable();
+            let request = self.sign(&parts, signed, token.as_deref())?;
+            let outcome = self.send(request, &mut body, &deadline, fresh_connection);
+            let wait = match &outcome {
+                Ok(response) => match response.status().as_u16() {
+                    401 | 403 if !replaced => match (&self.auth, &token) {
+                        (Auth::Bearer(source), Some(used)) if self.is_refused(response, used) => {
+                            replaced = true;
+                            let new = self.replace(source, used, repeatable, &deadline)?;
+                            new.map(|new| {
+                                token = Some(new);
+                                Duration::ZERO
+                            })
+                        }
+                        _ => None,
+                    },
+                    429 => Some(pause(retry_after(response.headers(), &self.clock), tries)),
+                    502..=504 if idempotent && tries < TRIES => {
+                        Some(pause(retry_after(response.headers(), &self.clock), tries))
+                    }
+                    200..=299 => {
+                        self.forced.clear();
+                        None
+                    }
+                    _ => None,
+                },
+                Err((error, _)) if idempotent && tries < TRIES && Trouble::of(error, None).transient => {
+                    // A server may close a kept connection at any time (RFC 9112 9.3.1): no reason to wait, once.
+                    let stale = !fresh_connection && matches!(&outcome, Err((_, true)));
+                    fresh_connection = true;
+                    Some(if stale { Duration::ZERO } else { pause(None, tries) })
+                }
+                Err(_) => None,
+            };
+            match wait {
+                Some(wait) if repeatable && (wait.is_zero() || deadline.sleep(wait)) => {
+                    if let Ok(response) = outcome {
+                        drain(response);
+                    }
+                }
+                _ => return outcome.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    /// RFC 6750 3.1: 401 refuses the token. 403 does so only if it says so, or if the token has expired.
+    fn is_refused(&self, response: &Response<Body>, token: &Token) -> bool {
+        let says_so = || {
+            let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+            challenges.iter().any(|value| value.to_str().is_ok_and(|text| text.contains("invalid_token")))
+        };
+        response.status() == 401 || says_so() || token.remaining(self.clock.now()).is_zero()
+    }
+
+    /// Another token than the refused one; `None` if one has been forced just now and was of no use, or if the request
+    /// cannot be repeated: then the next call gets it.
+    fn replace(
+        &self,
+        source: &Arc<dyn TokenSource>,
+        refused: &Token,
+        repeatable: bool,
+        deadline: &Deadline,
+    ) -> Result<Option<Arc<Token>>, ureq::Error> {
+        let current = token_of(source, deadline)?;
+        if current.is_same(refused) {
+            if !self.forced.may_force() {
+                return Ok(None);
+            }
+            source.invalidate(refused);
+            if repeatable {
+                return token_of(source, deadline).map(Some);
+            }
+        }
+        Ok(Some(current).filter(|_| repeatable))
+    }
+
+    fn sign(&self, parts: &Parts, signed: bool, token: Option<&Token>) -> Result<Request<()>, ureq::Error> {
+        let mut request = Request::from_parts(parts.clone(), ());
+        if signed {
+            let headers = request.headers_mut();
+            for (name, value) in &self.headers {
+                headers.insert(name, value.clone());
+            }
+            let bearer;
+            let value = match &self.auth {
+                Auth::Basic(basic) => basic.header(),
+                Auth::Bearer(_) => {
+                    bearer = token.map(Token::authorization).unwrap_or_default();
+                    &bearer
+                }
+            };
+            let mut value = HeaderValue::from_bytes(value.expose()).map_err(ureq::http::Error::from)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    /// One attempt. With an error: whether a byte of the request may have been sent.
+    fn send(
+        &self,
+        request: Request<()>,
+        body: &mut Kept<'_>,
+        deadline: &Deadline,
+        fresh_connection: bool,
+    ) -> Result<Response<Body>, (ureq::Error, bool)> {
+        let how = (deadline.remaining(), fresh_connection);
+        match body {
+            Kept::None => self.run(request, how),
+            Kept::Bytes(bytes) => self.run(request.map(|()| bytes.as_slice()), how),
+            Kept::Once(reader) => self.run(request.map(|()| SendBody::from_reader(reader)), how),
+        }
+        .map_err(unwrap_unsent)
+    }
+
+    fn run<B: ureq::AsSendBody>(
+        &self,
+        request: Request<B>,
+        (remaining, fresh_connection): (Duration, bool),
+    ) -> Result<Response<Body>, ureq::Error> {
+        let config = self
+            .agent
+            .configure_request(request)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_per_call(Some(remaining));
+        // Passes by all idle connections, which may be as stale as the one that failed.
+        let config = if fresh_connection { config.max_idle_age(Duration::ZERO) } else { config };
+        self.agent.run(config.build())
+    }
+}
+
+/// When a refused token last forced a new one, in ms since the agent was made; 0: never, or a call succeeded since.
+struct Forced {
+    since: Deadline,
+    at: AtomicU64,
+}
+
+impl Forced {
+    fn may_force(&self) -> bool {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let last = self.at.load(Ordering::Relaxed);
+        let pause = FORCED_PAUSE.as_secs() * 1000;
+        (last == 0 || now.saturating_sub(last) >= pause)
+            && self.at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn clear(&self) {
+        // Read first: all threads share this, and a write would have them queue for it.
+        if self.at.load(Ordering::Relaxed) != 0 {
+            self.at.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A request's body, kept for a repeat if it is small.
+enum Kept<'a> {
+    None,
+    Bytes(Vec<u8>),
+    Once(Box<dyn io::Read + 'a>),
+}
+
+impl<'a> Kept<'a> {
+    fn read(method: &Method, body: SendBody<'a>) -> io::Result<Self> {
+        let mut reader = body.into_reader();
+        let mut bytes = Vec::new();
+        reader.by_ref().take(MAX_KEPT_BODY as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(if bytes.len() > MAX_KEPT_BODY {
+            Self::Once(Box::new(io::Cursor::new(bytes).chain(reader)))
+        } else if bytes.is_empty() && !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            Self::None
+        } else {
+            Self::Bytes(bytes)
+        })
+    }
+
+    fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::Once(_))
+    }
+}
+
+/// Reads a short rest, so that the connection can be kept; a longer one is not worth it.
+fn drain(mut response: Response<Body>) {
+    const WORTH_IT: u64 = 16 * 1024;
+    if response.body().content_length().is_some_and(|len| len <= WORTH_IT) {
+        let _ = io::copy(&mut response.body_mut().as_reader(), &mut io::sink());
+    }
+}
+
+fn token_of(source: &Arc<dyn TokenSource>, deadline: &Deadline) -> Result<Arc<Token>, ureq::Error> {
+    source.token_within(Duration::ZERO, deadline.remaining()).map_err(other)
+}
+
+fn other(error: Error) -> ureq::Error {
+    ureq::Error::Other(Box::new(error))
+}

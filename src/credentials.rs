@@ -1,0 +1,200 @@
+//! Where app credentials come from: arguments, environment, or a file.
+
+use std::env::{self, VarError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::clock::unix_seconds;
+use crate::file::{self, NewFile};
+use crate::wire::AppCredentialsAnswer;
+use crate::{Clock, Error, Secret, check};
+
+/// A client id and secret (RFC 6749 2.3.1).
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    client_id: String,
+    client_secret: Secret,
+}
+
+impl ClientCredentials {
+    /// Checks both.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if one is empty, longer than 16 KiB or holds a control
+    /// character.
+    pub fn new(client_id: &str, client_secret: impl Into<Secret>) -> Result<Self, Error> {
+        let client_secret = client_secret.into();
+        check::value("client id", client_id.as_bytes())?;
+        check::value("client secret", client_secret.expose())?;
+        Ok(Self { client_id: client_id.to_owned(), client_secret })
+    }
+
+    /// The client id. Not a secret.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The client secret.
+    pub fn client_secret(&self) -> &Secret {
+        &self.client_secret
+    }
+
+    /// From two environment variables; `None` if neither is set. An empty variable counts as unset.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if only one is set, or as in [`new`](Self::new).
+    pub fn from_env(id: &str, secret: &str) -> Result<Option<Self>, Error> {
+        let lone = |set: &str, unset: &str| {
+            Err(Error::invalid(format!(
+                "{set} is set, but {unset} is not: set both, or neither to use the file"
+            )))
+        };
+        match (env_var(id)?, env_var(secret)?.map(Secret::from)) {
+            (None, None) => Ok(None),
+            (Some(_), None) => lone(id, secret),
+            (None, Some(_)) => lone(secret, id),
+            (Some(client_id), Some(client_secret)) => {
+                check::value(id, client_id.as_bytes())?;
+                check::value(secret, client_secret.expose())?;
+                Self::new(&client_id, client_secret).map(Some)
+            }
+        }
+    }
+
+    /// From JSON with `client_id` and `client_secret`, whatever else is in it.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        let answer: AppCredentialsAnswer = serde_json::from_slice(json).ok()?;
+        Self::new(&answer.client_id, answer.client_secret).ok()
+    }
+}
+
+/// A file with app credentials: the JSON that the server answered with, byte for byte.
+///
+/// ```no_run
+/// let file = keyfob::CredentialsFile::new("/etc/my-job/app_credentials.json");
+/// let credentials = file.load()?;
+/// # Ok::<(), keyfob::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CredentialsFile {
+    path: PathBuf,
+}
+
+impl CredentialsFile {
+    /// Names the file. Nothing is read or written yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it; `None` if there is none. A symlink is followed: containers mount secrets as such.
+    ///
+    /// # Errors
+    /// [`Store`](crate::ErrorKind::Store) if it cannot be read, is no regular file, is larger than 1 MiB or does not
+    /// hold a client id and secret.
+    pub fn load(&self) -> Result<Option<ClientCredentials>, Error> {
+        let shown = self.path.display();
+        let content = file::read(&self.path).map_err(|e| {
+            Error::store(format!("could not read the app credentials in {shown}: {}", e.kind()), &e)
+        })?;
+        let Some(content) = content else { return Ok(None) };
+        match ClientCredentials::from_json(content.expose()) {
+            Some(credentials) => Ok(Some(credentials)),
+            None => Err(Error::new(
+                crate::ErrorKind::Store,
+                format!(
+                    "the app credentials in {shown} cannot be used: the file is not JSON with a client_id and a \
+                     client_secret; restore it, or move it away and log in again"
+                ),
+            )),
+        }
+    }
+
+    /// What is unsafe about the file, for telling the user: its mode lets others read it.
+    pub fn warning(&self) -> Option<String> {
+        file::is_open_to_others(&self.path).then(|| {
+            let shown = self.path.display();
+            format!("{shown} can be read by others than its owner: run chmod 600 on it")
+        })
+    }
+
+    /// Proves that the file can be written, before a server is asked for what it gives only once.
+    ///
+    /// Creates the folder (mode 0700) and a temporary file (0600) in it, with room for the content. If the file
+    /// exists already it is left alone, unless `overwrite`: then it is kept beside the new one, its name followed by
+    /// `.backup-` and the Unix time.
+    ///
+    /// # Errors
+    /// [`Store`](crate::ErrorKind::Store) if it exists and `overwrite` is false, if the file or its folder is a
+    /// symlink, or if it cannot be written.
+    pub fn prepare(&self, overwrite: bool) -> Result<PreparedFile, Error> {
+        let shown = self.path.display();
+        if !overwrite && self.path.symlink_metadata().is_ok() {
+            return Err(Error::new(
+                crate::ErrorKind::Store,
+                format!(
+                    "there are app credentials in {shown} already: use them, or say that they are to be replaced \
+                     (a backup is kept)"
+                ),
+            ));
+        }
+        let new = NewFile::create(&self.path).map_err(|e| {
+            let why = match e.kind() {
+                io::ErrorKind::InvalidFilename => "the file or its folder is a symbolic link".to_owned(),
+                kind => kind.to_string(),
+            };
+            Error::store(format!("could not write {shown}, so nothing was asked of the server: {why}"), &e)
+        })?;
+        Ok(PreparedFile { new, overwrite })
+    }
+}
+
+/// A [`CredentialsFile`] that has been proved writable. Dropped unused, it leaves nothing behind.
+#[derive(Debug)]
+pub struct PreparedFile {
+    new: NewFile,
+    overwrite: bool,
+}
+
+impl PreparedFile {
+    /// Writes the answer, byte for byte, through to the disk.
+    ///
+    /// What does not hold a client id and secret is kept beside the file, its name followed by `.unreadable-` and the
+    /// Unix time, and the file is left as it was.
+    ///
+    /// # Errors
+    /// What the operating system says. `AlreadyExists` if someone else has made the file meanwhile.
+    pub fn save(mut self, answer: &[u8]) -> io::Result<()> {
+        self.new.write(answer)?;
+        let beside = |what| {
+            let now = unix_seconds(Clock::system().now());
+            file::with_suffix(self.new.target(), &format!(".{what}-{now}"))
+        };
+        if ClientCredentials::from_json(answer).is_none() {
+            return self.new.rename_to(&beside("unreadable"));
+        }
+        if !self.overwrite {
+            return self.new.publish();
+        }
+        if self.new.target().exists() {
+            file::back_up(self.new.target(), &beside("backup"))?;
+        }
+        self.new.replace()
+    }
+}
+
+/// A variable of the environment; empty counts as unset.
+pub(crate) fn env_var(name: &str) -> Result<Option<String>, Error> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Error::invalid(format!("the environment variable {name} is not UTF-8")))
+        }
+    }
+}

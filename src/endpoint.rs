@@ -1,0 +1,195 @@
+//! [`Endpoint`] and [`Origin`]: checked URLs, and where a token may go.
+
+use std::fmt;
+
+use ureq::http::Uri;
+use ureq::http::uri::Scheme;
+
+use crate::resolver::literal;
+use crate::{Error, check};
+
+/// The URL of an endpoint: https (http on loopback only), with a host, without user info or fragment.
+///
+/// Shown as its origin: path and query may hold anything.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    uri: Uri,
+    origin: Origin,
+}
+
+impl Endpoint {
+    /// `what` names the URL in errors: "token URL".
+    pub(crate) fn new(what: &str, url: &str) -> Result<Self, Error> {
+        check::value(what, url.as_bytes())?;
+        if url.contains('#') {
+            return Err(Error::invalid(format!("the {what} has a fragment ('#'): remove it (RFC 6749 3.2)")));
+        }
+        let uri: Uri = url.parse().map_err(|_| Error::invalid(format!("the {what} is not a URL")))?;
+        let origin = Origin::of(&uri).map_err(|why| Error::invalid(format!("the {what} {why}")))?;
+        Ok(Self { uri, origin })
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.origin)
+    }
+}
+
+/// Scheme, host and port (RFC 6454).
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    scheme: Scheme,
+    /// Lower case.
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin of a URL that may be asked. The error completes "the URL …".
+    pub(crate) fn of(uri: &Uri) -> Result<Self, &'static str> {
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err("is not absolute: it needs https:// and a host");
+        };
+        if authority.as_str().contains('@') {
+            return Err("holds a user name or password: give credentials separately");
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err("has no host");
+        }
+        let default_port = if *scheme == Scheme::HTTPS {
+            if !cfg!(any(feature = "rustls", feature = "native-tls")) {
+                return Err(
+                    "is https, but keyfob was built without TLS: enable its feature rustls or native-tls",
+                );
+            }
+            443
+        } else if *scheme == Scheme::HTTP {
+            if !is_loopback(host) {
+                return Err(
+                    "is plain http, which is allowed for 127.0.0.1, [::1] and localhost only: use https",
+                );
+            }
+            80
+        } else {
+            return Err("is neither https nor http");
+        };
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            // http's own answer is `None` for this too.
+            None if authority.as_str().len() > host.len() + 1 => {
+                return Err("has a port that is no number up to 65535");
+            }
+            None => default_port,
+        };
+        Ok(Self { scheme: scheme.clone(), host: host.to_ascii_lowercase(), port })
+    }
+
+    /// Whether a URL is of this origin. User info disqualifies it.
+    pub(crate) fn contains(&self, uri: &Uri) -> bool {
+        let default_port = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        uri.scheme() == Some(&self.scheme)
+            && uri.authority().is_some_and(|authority| {
+                authority.host().eq_ignore_ascii_case(&self.host)
+                    && authority.port_u16().unwrap_or(default_port) == self.port
+                    && !authority.as_str().contains('@')
+            })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        let default_port = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        if self.port == default_port { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || literal(host).is_some_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(url: &str, why: &str) {
+        assert_eq!(Endpoint::new("token URL", url).unwrap_err().to_string(), format!("the token URL {why}"));
+    }
+
+    #[test]
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    fn https_anywhere_http_on_loopback() {
+        for (url, origin) in [
+            ("https://auth.example.com/token?a=b", "https://auth.example.com"),
+            ("https://Auth.Example.com:443/", "https://auth.example.com"),
+            ("https://auth.example.com:8443", "https://auth.example.com:8443"),
+            ("http://127.0.0.1:1/x", "http://127.0.0.1:1"),
+            ("http://127.8.8.8", "http://127.8.8.8"),
+            ("http://[::1]:80/", "http://[::1]"),
+            ("http://LOCALHOST:8080", "http://localhost:8080"),
+        ] {
+            assert_eq!(Endpoint::new("token URL", url).expect(url).origin().to_string(), origin);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_reason() {
+        let plain = "is plain http, which is allowed for 127.0.0.1, [::1] and localhost only: use https";
+        for url in [
+            "http://example.com/",
+            "http://127.0.0.1.example.com/",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+        ] {
+            refused(url, plain);
+        }
+        refused("", "is empty");
+        refused("https://a b/", "is not a URL");
+        refused("https://h/\nx", "holds a control character at byte 10: remove it");
+        refused("/token", "is not absolute: it needs https:// and a host");
+        refused("ftp://h/", "is neither https nor http");
+        refused("https://u:p@h/", "holds a user name or password: give credentials separately");
+        refused("https://h/#f", "has a fragment ('#'): remove it (RFC 6749 3.2)");
+        refused("http://127.0.0.1:99999/", "has a port that is no number up to 65535");
+    }
+
+    #[test]
+    fn path_and_query_are_never_shown() {
+        let endpoint = Endpoint::new("URL", "http://localhost/revoke?token=s3cr3t").unwrap();
+        assert_eq!(format!("{endpoint:?}"), "Endpoint(http://localhost)");
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let origin = Origin::of(&Uri::from_static("http://127.0.0.1:8080/a")).unwrap();
+        for (url, same) in [
+            ("http://127.0.0.1:8080/b?c", true),
+            ("http://127.0.0.1:8081/b", false),
+            ("http://127.0.0.1/b", false),
+            ("https://127.0.0.1:8080/b", false),
+            ("http://localhost:8080/b", false),
+            ("http://u@127.0.0.1:8080/b", false),
+            ("http://127.0.0.1:8080.example.com/b", false),
+            ("/b", false),
+        ] {
+            assert_eq!(url.parse::<Uri>().is_ok_and(|uri| origin.contains(&uri)), same, "{url}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Files that hold secrets: written so that a crash leaves the old or the new one, never neither.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::Secret;
+
+/// Largest file that is read.
+const MAX_SIZE: u64 = 1024 * 1024;
+
+/// Room that is proved before anything is asked of a server. App credentials are a tenth of it.
+const PROVED_ROOM: usize = 4096;
+
+/// Reads a regular file, through symlinks, into a wiped buffer. `None` if there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
+    // Not opened unless it is a file: opening a pipe would wait for its writer.
+    let size = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => return Err(io::ErrorKind::InvalidInput.into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
+    let size = usize::try_from(size.min(MAX_SIZE + 1)).map_err(|_| too_large())?;
+    let mut content = Secret::with_capacity(size + 1);
+    let mut file = File::open(path)?.take(MAX_SIZE + 1);
+    loop {
+        let start = content.len();
+        let room = (size + 1).saturating_sub(start).max(1);
+        let read = file.read(content.extend_zeroed(room));
+        content.truncate(start + read.as_ref().map_or(0, |&n| n));
+        match read {
+            Ok(0) if content.len() as u64 > MAX_SIZE => return Err(too_large()),
+            Ok(0) => return Ok(Some(content)),
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+    }
+}
+
+/// Whether others than the owner may read or write the file.
+pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// A file about to be written: created beside its target with room for the content, so that little can still fail.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    file: File,
+    temp: PathBuf,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// Creates the folder (0700) if need be and a temporary file (0600) in it. Symlinks are refused.
+    pub(crate) fn create(target: &Path) -> io::Result<Self> {
+        let folder = folder_of(target);
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+        for path in [folder, target] {
+            if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+                return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+            }
+        }
+
+        let mut temp_name = OsString::from(".");
+        temp_name.push(name);
+        temp_name.push(format!(".{:016x}.tmp", getrandom::u64().map_err(|_| io::ErrorKind::Other)?));
+        let temp = folder.join(temp_name);
+        let mut options = OpenOptions::new();
+        // O_EXCL: whoever has put something there first gets nothing of ours.
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut new = Self { file: options.open(&temp)?, temp, target: target.to_owned() };
+        new.file.write_all(&[b' '; PROVED_ROOM])?;
+        new.file.sync_all()?;
+        Ok(new)
+    }
+
+    /// Writes the content through to the disk, still under its temporary name.
+    pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        self.file.rewind()?;
+        self.file.write_all(content)?;
+        self.file.set_len(content.len() as u64)?;
+        self.file.sync_all()
+    }
+
+    /// Gives what was written its name, in place of what has it now.
+    pub(crate) fn replace(&self) -> io::Result<()> {
+        self.rename_to(&self.target)
+    }
+
+    /// Gives what was written its name, if nothing has it.
+    pub(crate) fn publish(&self) -> io::Result<()> {
+        match fs::hard_link(&self.temp, &self.target) {
+            Ok(()) => sync_folder(&self.target),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
+            // A file system without hard links.
+            Err(_) if fs::symlink_metadata(&self.target).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => self.replace(),
+        }
+    }
+
+    /// Gives what was written another name in the same folder.
+    pub(crate) fn rename_to(&self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.temp, path)?;
+        sync_folder(path)
+    }
+
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Fails where it was renamed, which is the usual case.
+        let _ = fs::remove_file(&self.temp);
+    }
+}
+
+/// Keeps what is at `path` under a second name, readable by the owner only.
+pub(crate) fn back_up(path: &Path, backup: &Path) -> io::Result<()> {
+    if fs::hard_link(path, backup).is_err() {
+        fs::copy(path, backup)?;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(backup, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// `path` with something after its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Windows cannot open folders, and renames there are journaled.
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}

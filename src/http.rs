@@ -1,0 +1,858 @@
+//! [`Http`]: the transport, and the one exchange with a token endpoint that all flows call.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use std::{fmt, fs, io};
+
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::{Agent, Timeout};
+
+use crate::clock::Deadline;
+use crate::endpoint::Endpoint;
+use crate::resolver::{ResolveError, Resolver};
+use crate::wire::{TokenAnswer, printable};
+use crate::{Clock, Error, ErrorKind, Secret, Token, check, form};
+
+/// Largest answer of a token endpoint that is read, after any decoding.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// How often an exchange is tried at most.
+pub(crate) const TRIES: u32 = 3;
+
+/// The transport: certificate authorities, proxy, deadlines, clock.
+///
+/// Every default of ureq is set on purpose: no redirects, no proxy from the environment, https only (http on
+/// loopback), a deadline on everything, small buffers, no connection kept after a token exchange.
+///
+/// Cheap to clone; clones share the clock and the names that were resolved. May be used from any thread.
+///
+/// ```
+/// # use std::time::Duration;
+/// let http = keyfob::Http::new().with_timeout(Duration::from_secs(10));
+/// ```
+#[derive(Clone)]
+pub struct Http {
+    settings: Settings,
+    /// Without idle connections: for token exchanges.
+    agent: Agent,
+    connect: Connect,
+    timeout: Duration,
+    clock: Clock,
+}
+
+#[derive(Clone)]
+struct Settings {
+    connect_timeout: Duration,
+    buffers: (usize, usize),
+    user_agent: String,
+    proxy: Option<ureq::Proxy>,
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    tls: ureq::tls::TlsConfig,
+    resolver: Resolver,
+}
+
+impl Http {
+    /// The defaults: connect within 10 s, a whole exchange within 30 s, no proxy, the web's root certificates, the
+    /// system's clock.
+    pub fn new() -> Self {
+        Self::build(
+            Settings {
+                connect_timeout: Duration::from_secs(10),
+                buffers: (16 * 1024, 16 * 1024),
+                user_agent: concat!("keyfob/", env!("CARGO_PKG_VERSION")).to_owned(),
+                proxy: None,
+                #[cfg(any(feature = "rustls", feature = "native-tls"))]
+                tls: tls(ureq::tls::RootCerts::WebPki),
+                resolver: Resolver::new(),
+            },
+            Duration::from_secs(30),
+            Clock::system(),
+        )
+    }
+
+    fn build(settings: Settings, timeout: Duration, clock: Clock) -> Self {
+        let connect = Connect::new(&settings);
+        let names = Names(settings.resolver.clone());
+        let agent = Agent::with_parts(config(&settings, 0).build(), connect.clone(), names);
+        Self { settings, agent, connect, timeout, clock }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        Self::build(self.settings, self.timeout, self.clock)
+    }
+
+    /// The settings of the environment: `KEYFOB_CA_FILE` and `KEYFOB_PROXY` (a URL, or `env` for
+    /// [`with_proxy_from_env`](Self::with_proxy_from_env)). An empty variable counts as unset.
+    ///
+    /// # Errors
+    /// As [`with_ca_file`](Self::with_ca_file) and [`with_proxy`](Self::with_proxy).
+    pub fn from_env() -> Result<Self, Error> {
+        let mut http = Self::new();
+        if let Some(path) = crate::credentials::env_var("KEYFOB_CA_FILE")? {
+            http = http.with_ca_file(path)?;
+        }
+        match crate::credentials::env_var("KEYFOB_PROXY")?.as_deref() {
+            None => Ok(http),
+            Some("env") => http.with_proxy_from_env(),
+            Some(url) => http.with_proxy(url),
+        }
+    }
+
+    /// Sets the deadline of a whole token exchange: names, connecting, repeats and waits included. Default: 30 s.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how long connecting may take, TLS included. Default: 10 s.
+    pub fn with_connect_timeout(self, timeout: Duration) -> Self {
+        self.change(|settings| settings.connect_timeout = timeout)
+    }
+
+    /// Sets the sizes in bytes of the input and output buffers of each connection, at least 4 KiB each; an answer's
+    /// header must fit into the input buffer. Default: 16 KiB each.
+    pub fn with_buffer_sizes(self, input: usize, output: usize) -> Self {
+        self.change(|settings| settings.buffers = (input.max(4096), output.max(4096)))
+    }
+
+    /// Sets the `User-Agent` header. Default: `keyfob/` and the version.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what no header can carry.
+    pub fn with_user_agent(self, user_agent: &str) -> Result<Self, Error> {
+        check::value("user agent", user_agent.as_bytes())?;
+        HeaderValue::from_str(user_agent)
+            .ok()
+            .filter(|value| value.to_str().is_ok())
+            .ok_or_else(|| Error::invalid("the user agent holds characters that no header can carry"))?;
+        Ok(self.change(|settings| user_agent.clone_into(&mut settings.user_agent)))
+    }
+
+    /// Trusts the certificate authorities in this PEM file, in place of the built-in ones (as curl's `--cacert`).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the file cannot be read, holds no certificate, or if keyfob was
+    /// built without TLS.
+    pub fn with_ca_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let shown = path.display();
+        let pem = fs::read(path).map_err(|e| {
+            Error::invalid(format!("could not read the CA file {shown}: {}", e.kind())).with_source(&e)
+        })?;
+        self.trusting(&pem).map_err(|why| Error::invalid(format!("the CA file {shown} {why}")))
+    }
+
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    fn trusting(self, pem: &[u8]) -> Result<Self, &'static str> {
+        let certificates: Vec<_> = ureq::tls::parse_pem(pem)
+            .filter_map(|item| match item {
+                Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+                Ok(_) => None,
+                Err(_) => Some(Err("is not PEM: it should hold lines of '-----BEGIN CERTIFICATE-----'")),
+            })
+            .collect::<Result<_, _>>()?;
+        if certificates.is_empty() {
+            return Err("holds no certificate: it should hold '-----BEGIN CERTIFICATE-----'");
+        }
+        Ok(self.change(|settings| settings.tls = tls(ureq::tls::RootCerts::from(certificates))))
+    }
+
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    fn trusting(self, _pem: &[u8]) -> Result<Self, &'static str> {
+        Err("is of no use: keyfob was built without TLS; enable its feature rustls or native-tls")
+    }
+
+    /// Connects through an HTTP proxy: `http://[user:password@]host:port`. Default: none.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is no URL of an HTTP proxy (SOCKS is not supported).
+    pub fn with_proxy(self, url: &str) -> Result<Self, Error> {
+        check::value("proxy URL", url.as_bytes())?;
+        let proxy = ureq::Proxy::new(url)
+            .ok()
+            .filter(is_supported)
+            .ok_or_else(|| Error::invalid("the proxy URL is not of the form http://host:port"))?;
+        Ok(self.change(|settings| settings.proxy = Some(proxy)))
+    }
+
+    /// Connects through the proxy that the environment names, if any: `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`, in
+    /// this order, and not for the hosts in `NO_PROXY`. Default: the environment is not asked.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is no HTTP proxy.
+    pub fn with_proxy_from_env(self) -> Result<Self, Error> {
+        match ureq::Proxy::try_from_env() {
+            Some(proxy) if is_supported(&proxy) => Ok(self.change(|settings| settings.proxy = Some(proxy))),
+            Some(_) => Err(Error::invalid(
+                "the proxy that the environment names is not of the form http://host:port",
+            )),
+            None => Ok(self),
+        }
+    }
+
+    /// Sets the clock, for tests and for an offset that was kept. Default: the system's.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The clock, with what it learned from servers.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The deadline of an exchange.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// An agent for API calls whose middleware sends through an inner agent (`MiddlewareNext` can be used only once).
+    pub(crate) fn api_agent<M: ureq::middleware::Middleware>(
+        &self,
+        max_idle: usize,
+        middleware: impl FnOnce(Agent) -> M,
+    ) -> Agent {
+        let inner = Agent::with_parts(
+            config(&self.settings, max_idle).build(),
+            self.connect.clone(),
+            Names(self.settings.resolver.clone()),
+        );
+        // A request with settings of its own copies these, so they are the inner agent's.
+        config(&self.settings, max_idle).middleware(middleware(inner)).build().new_agent()
+    }
+
+    /// Asks a token endpoint for a token: RFC 6749 5.1, 5.2.
+    pub(crate) fn token(
+        &self,
+        call: &Call<'_>,
+        payload: &mut dyn FnMut() -> Result<Payload, Error>,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(self.timeout);
+        let mut may_correct_clock = call.dated;
+        loop {
+            let answer = self.exchange(call, &deadline, payload)?;
+            match answer.token(call, &self.clock) {
+                Err(error) => match answer.date {
+                    // RFC 7523 3: `iat` and `exp` are judged by the server's clock.
+                    Some(date)
+                        if may_correct_clock
+                            && (400..500).contains(&answer.status)
+                            && error.kind() != ErrorKind::RateLimited
+                            && self.clock.disagrees_with(date) =>
+                    {
+                        self.clock.learn(date);
+                        may_correct_clock = false;
+                    }
+                    _ => return Err(error),
+                },
+                token => return token,
+            }
+        }
+    }
+
+    /// One exchange, repeated as `call` allows. Any status is an answer.
+    pub(crate) fn exchange(
+        &self,
+        call: &Call<'_>,
+        deadline: &Deadline,
+        payload: &mut dyn FnMut() -> Result<Payload, Error>,
+    ) -> Result<Answer, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let outcome = self.attempt(call, deadline, payload()?);
+            let (repeatable, wait) = match &outcome {
+                Ok(answer) => (call.repeat.status(answer.status), answer.retry_after),
+                Err(failure) => (failure.transient && call.repeat.failure(failure.sent), None),
+            };
+            let give_up = tries >= TRIES || !repeatable || !deadline.sleep(pause(wait, tries));
+            if give_up {
+                return outcome.map_err(|failure| failure.error);
+            }
+        }
+    }
+
+    fn attempt(&self, call: &Call<'_>, deadline: &Deadline, payload: Payload) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(call.endpoint.uri().clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &payload.authorization {
+            let mut value = HeaderValue::from_bytes(authorization.expose()).map_err(|_| {
+                Failure::before(Error::invalid("the credentials cannot be put into a header"))
+            })?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        if payload.form.is_some() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(form::CONTENT_TYPE));
+        }
+
+        let remaining = deadline.remaining();
+        let sent = Deadline::after(remaining);
+        let outcome = match &payload.form {
+            None if call.method == Method::GET => {
+                request.body(()).map(|request| self.run(request, remaining))
+            }
+            form => {
+                let body = form.as_ref().map_or(&[][..], Secret::expose);
+                request.body(body).map(|request| self.run(request, remaining))
+            }
+        };
+        let failed = |error| Failure::new(call, self.timeout, error);
+        let response = outcome.map_err(|error| failed(error.into()))?.map_err(failed)?;
+
+        let (parts, body) = response.into_parts();
+        let (body, cut) = read(body);
+        let answer = Answer {
+            status: parts.status.as_u16(),
+            retry_after: retry_after(&parts.headers, &self.clock),
+            date: http_date(&parts.headers, DATE.as_str()),
+            cut: cut.map(|error| match error {
+                Cut::Failed(error) => failed(error).error,
+                Cut::TooLong => Error::new(
+                    ErrorKind::Protocol,
+                    call.text("the answer is longer than 1 MiB", "check the URL"),
+                ),
+            }),
+            body,
+            payload,
+            sent,
+        };
+        match answer.cut {
+            // Nothing of what a server gave may be dropped where it gives it only once.
+            Some(error) if call.repeat != Repeat::Unsent => {
+                let transient = error.kind() == ErrorKind::Network;
+                Err(Failure { error, sent: true, transient })
+            }
+            cut => Ok(Answer { cut, ..answer }),
+        }
+    }
+
+    fn run<B: ureq::AsSendBody>(
+        &self,
+        request: Request<B>,
+        remaining: Duration,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(Some(remaining))
+            .timeout_connect(Some(self.settings.connect_timeout.min(remaining)))
+            .build();
+        self.agent.run(request)
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.settings.connect_timeout)
+            .field("proxy", &self.settings.proxy.is_some())
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is asked of a server, as far as it stays the same from one try to the next.
+pub(crate) struct Call<'a> {
+    /// Completes "could not …".
+    pub(crate) doing: &'static str,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) method: Method,
+    pub(crate) repeat: Repeat,
+    /// Whether the request carries the time, so that a wrong clock can be the reason for a refusal.
+    pub(crate) dated: bool,
+    /// What to do when the server refuses.
+    pub(crate) advice: &'static str,
+    /// Never shown, whatever the server answers.
+    pub(crate) secrets: &'a [&'a Secret],
+}
+
+impl Call<'_> {
+    fn text(&self, what: &str, next: &str) -> String {
+        format!("could not {} at {}: {what}; {next}", self.doing, self.endpoint.origin())
+    }
+}
+
+/// What one try sends.
+#[derive(Default)]
+pub(crate) struct Payload {
+    /// The value of the `Authorization` header.
+    pub(crate) authorization: Option<Secret>,
+    pub(crate) form: Option<Secret>,
+    /// Made for this try, and never shown.
+    pub(crate) assertion: Option<Secret>,
+}
+
+/// Which failures allow another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// 429, 5xx, and failed connections: nothing is lost by asking twice.
+    Always,
+    /// Only when not a byte of the request was sent: the server gives its answer once.
+    Unsent,
+}
+
+impl Repeat {
+    fn status(self, status: u16) -> bool {
+        self == Self::Always && (status == 429 || status >= 500)
+    }
+
+    fn failure(self, sent: bool) -> bool {
+        self == Self::Always || !sent
+    }
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Secret,
+    /// The body is not whole.
+    pub(crate) cut: Option<Error>,
+    date: Option<SystemTime>,
+    retry_after: Option<Duration>,
+    payload: Payload,
+    sent: Deadline,
+}
+
+impl Answer {
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The token in it; the clock learns from its `Date`.
+    fn token(&self, call: &Call<'_>, clock: &Clock) -> Result<Token, Error> {
+        let parsed = TokenAnswer::parse(&self.body);
+        if !self.is_success() || parsed.as_ref().is_some_and(TokenAnswer::has_error) {
+            return Err(self.refusal(call, parsed.as_ref()));
+        }
+        if let Some(date) = self.date {
+            clock.learn(date);
+        }
+        let now = clock.now();
+        let obtained_at = now.checked_sub(self.sent.elapsed()).unwrap_or(now);
+        parsed
+            .ok_or("it is not a JSON object with an access_token")
+            .and_then(|answer| answer.into_token(obtained_at))
+            .map_err(|why| self.nonsense(call, why))
+    }
+
+    /// A 2xx that is not what it should be.
+    pub(crate) fn nonsense(&self, call: &Call<'_>, why: &str) -> Error {
+        let what =
+            format!("the answer (HTTP {}, {} bytes) makes no sense: {why}", self.status, self.body.len());
+        Error::new(ErrorKind::Protocol, call.text(&what, "check the URL")).with_status(self.status)
+    }
+
+    /// The server said no.
+    pub(crate) fn refusal(&self, call: &Call<'_>, parsed: Option<&TokenAnswer>) -> Error {
+        let code = parsed.and_then(TokenAnswer::error_code).filter(|code| !self.repeats_secret(call, code));
+        let words = parsed.and_then(TokenAnswer::words).map(|words| {
+            if self.repeats_secret(call, &words) {
+                "its text is withheld: it repeats a secret".to_owned()
+            } else {
+                words
+            }
+        });
+        let status = self.status;
+        let mut what = match status {
+            300..400 => format!("it redirects (HTTP {status}), which is not followed"),
+            429 => "it asked to slow down (HTTP 429)".to_owned(),
+            500.. => format!("it failed (HTTP {status})"),
+            _ => format!("it refused (HTTP {status})"),
+        };
+        for part in [code, words.as_deref()].into_iter().flatten() {
+            what = what + ": " + part;
+        }
+        let later;
+        let (kind, next) = match (status, code) {
+            (300..400, _) => (ErrorKind::Protocol, "check the URL, a '/' at its end included"),
+            (429, _) => {
+                later = self.retry_after.map_or("try again later".to_owned(), |wait| {
+                    format!("try again in {} s", wait.as_secs())
+                });
+                (ErrorKind::RateLimited, later.as_str())
+            }
+            (500.., _) => (ErrorKind::Refused, "try again later"),
+            (404 | 405, None) => (ErrorKind::Refused, "check the URL"),
+            (_, Some("invalid_grant")) => (ErrorKind::LoginRequired, call.advice),
+            _ => (ErrorKind::Refused, call.advice),
+        };
+        Error::new(kind, call.text(&what, next))
+            .with_status(status)
+            .with_oauth_error(code.map(str::to_owned))
+            .with_retry_after(self.retry_after)
+    }
+
+    /// Whether the text holds 12 bytes in a row of a secret (all of it, if it is shorter), raw or form-encoded.
+    fn repeats_secret(&self, call: &Call<'_>, text: &str) -> bool {
+        let credentials = self.payload.authorization.as_ref().map(|header| {
+            let header = header.expose();
+            &header[header.iter().position(|&b| b == b' ').map_or(0, |at| at + 1)..]
+        });
+        let raw = call.secrets.iter().map(|secret| secret.expose());
+        let assertion = self.payload.assertion.as_ref().map(Secret::expose);
+        raw.chain(credentials).chain(assertion).any(|secret| {
+            let held = |secret: &[u8]| {
+                let size = secret.len().clamp(1, 12);
+                secret.windows(size).any(|piece| text.as_bytes().windows(size).any(|window| window == piece))
+            };
+            // What `printable` changed must still be recognized.
+            held(secret)
+                || held(form::encode_value(secret).expose())
+                || std::str::from_utf8(secret).is_ok_and(|secret| held(printable(secret).as_bytes()))
+        })
+    }
+}
+
+/// How one try failed without an answer.
+struct Failure {
+    error: Error,
+    /// Whether a byte of the request may have reached the server.
+    sent: bool,
+    /// Whether the next try may fare better.
+    transient: bool,
+}
+
+impl Failure {
+    fn before(error: Error) -> Self {
+        Self { error, sent: false, transient: false }
+    }
+
+    fn new(call: &Call<'_>, timeout: Duration, error: ureq::Error) -> Self {
+        let (error, sent) = unwrap_unsent(error);
+        let trouble = Trouble::of(&error, Some(timeout));
+        let mut told = Error::new(trouble.kind, call.text(&trouble.what, trouble.next));
+        if let ureq::Error::Io(cause) = &error {
+            told = told.with_source(cause);
+        }
+        Self { error: told, sent, transient: trouble.transient }
+    }
+}
+
+/// What a failure of ureq means. Its own text is never shown: it may hold URLs.
+pub(crate) struct Trouble {
+    pub(crate) kind: ErrorKind,
+    pub(crate) what: String,
+    pub(crate) next: &'static str,
+    /// Whether the next try may fare better.
+    pub(crate) transient: bool,
+}
+
+impl Trouble {
+    /// `timeout`: what the deadline was, for the text.
+    pub(crate) fn of(error: &ureq::Error, timeout: Option<Duration>) -> Self {
+        use ErrorKind::{InvalidInput, Network, Protocol};
+        const CHECK: &str = "check the network, the proxy and the URL";
+        let trouble =
+            |kind, what: &str, next| Self { kind, what: what.to_owned(), next, transient: kind == Network };
+        match error {
+            ureq::Error::Timeout(which) => {
+                let connecting = matches!(which, Timeout::Resolve | Timeout::Connect);
+                let what = match timeout {
+                    _ if connecting => "no connection in time".to_owned(),
+                    Some(timeout) => format!("no complete answer within {} s", timeout.as_secs_f32()),
+                    None => "no complete answer in time".to_owned(),
+                };
+                Self { kind: ErrorKind::Timeout, what, next: CHECK, transient: connecting }
+            }
+            ureq::Error::HostNotFound => trouble(Network, "the host name was not found", CHECK),
+            ureq::Error::Io(cause) => match cause.kind() {
+                io::ErrorKind::ConnectionRefused => trouble(Network, "the connection was refused", CHECK),
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => trouble(Network, "the connection was cut off", "try again"),
+                io::ErrorKind::TimedOut => {
+                    Self { transient: true, ..trouble(ErrorKind::Timeout, "no answer in time", CHECK) }
+                }
+                _ => cause.get_ref().map_or_else(
+                    || trouble(Network, &format!("the network failed ({})", cause.kind()), CHECK),
+                    |inner| Self::tls(&inner.to_string()),
+                ),
+            },
+            ureq::Error::Tls(text) => Self::tls(text),
+            #[cfg(feature = "native-tls")]
+            ureq::Error::NativeTls(cause) => Self::tls(&cause.to_string()),
+            ureq::Error::TlsRequired => trouble(
+                InvalidInput,
+                "keyfob was built without TLS",
+                "enable its feature rustls or native-tls",
+            ),
+            ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => Self {
+                transient: false,
+                ..trouble(Network, "the proxy refused to connect", "check the proxy")
+            },
+            ureq::Error::LargeResponseHeader(..) => {
+                trouble(Protocol, "the header of the answer is too long", "check the URL")
+            }
+            ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
+                trouble(InvalidInput, "the URL cannot be used", "check the URL")
+            }
+            // Of rustls: ureq names its type, but keyfob does not depend on it.
+            other if matches!(other, ureq::Error::Protocol(_) | ureq::Error::Http(_)) => {
+                trouble(Protocol, "the answer is not HTTP", "check the URL")
+            }
+            ureq::Error::BodyStalled => trouble(Protocol, "the answer stalled", "try again"),
+            other => Self::tls(&other.to_string()),
+        }
+    }
+
+    /// The TLS libraries' words, used to tell causes apart and never shown.
+    fn tls(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let has = |part: &str| text.contains(part);
+        let (kind, what, next) = if has("not valid yet") || has("notvalidyet") || has("not yet valid") {
+            (
+                ErrorKind::Clock,
+                "its certificate is not valid yet at this machine's time",
+                "set the clock, it is probably behind",
+            )
+        } else if has("expired") {
+            (
+                ErrorKind::Clock,
+                "its certificate has expired at this machine's time",
+                "set the clock if it is wrong; else the server needs a new certificate",
+            )
+        } else if has("not valid for name")
+            || has("notvalidforname")
+            || has("hostname mismatch")
+            || has("ip address mismatch")
+        {
+            (ErrorKind::Network, "its certificate is for another host", "check the URL")
+        } else if has("unknownissuer")
+            || has("unknown issuer")
+            || has("self-signed")
+            || has("self signed")
+            || has("unable to get")
+        {
+            (
+                ErrorKind::Network,
+                "its certificate is not from a trusted authority",
+                "name its CA file, or check the proxy",
+            )
+        } else {
+            (ErrorKind::Network, "TLS failed", "check the URL and the proxy")
+        };
+        Self { kind, what: what.to_owned(), next, transient: false }
+    }
+}
+
+enum Cut {
+    TooLong,
+    Failed(ureq::Error),
+}
+
+/// Reads an answer into a wiped buffer: what came, and why it is not whole.
+fn read(body: ureq::Body) -> (Secret, Option<Cut>) {
+    let expected = body.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(4096);
+    let mut buffer = Secret::with_capacity(expected.min(MAX_ANSWER) + 1);
+    let mut reader = body.into_reader();
+    loop {
+        let start = buffer.len();
+        let room = (expected + 1).saturating_sub(start).clamp(1, 16 * 1024);
+        let result = reader.read(buffer.extend_zeroed(room));
+        buffer.truncate(start + result.as_ref().map_or(0, |&n| n));
+        match result {
+            Ok(0) => return (buffer, None),
+            Ok(_) if buffer.len() > MAX_ANSWER => return (buffer, Some(Cut::TooLong)),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return (buffer, Some(Cut::Failed(e.into()))),
+        }
+    }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 10.2.3).
+pub(crate) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = http_date(headers, RETRY_AFTER.as_str())?;
+    Some(date.duration_since(clock.now()).unwrap_or_default())
+}
+
+fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+/// How long to wait before the next try: what the server asked for, at most 60 s; else backoff with jitter.
+pub(crate) fn pause(asked: Option<Duration>, tries: u32) -> Duration {
+    const MOST: Duration = Duration::from_secs(60);
+    const FIRST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(5);
+    let backoff =
+        FIRST.saturating_mul(1 << (tries - 1).min(10)).min(LONGEST).mul_f64(0.5 + 0.5 * random_fraction());
+    // Not even a server that says 0 is asked again without a breath.
+    asked.map_or(backoff, |wait| wait.clamp(FIRST / 4, MOST))
+}
+
+/// Uniform in `0.0..1.0`. Jitter only: without randomness it is no worse than a constant.
+pub(crate) fn random_fraction() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+}
+
+fn is_supported(proxy: &ureq::Proxy) -> bool {
+    matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https)
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn tls(roots: ureq::tls::RootCerts) -> ureq::tls::TlsConfig {
+    let provider = if cfg!(feature = "rustls") {
+        ureq::tls::TlsProvider::Rustls
+    } else {
+        ureq::tls::TlsProvider::NativeTls
+    };
+    ureq::tls::TlsConfig::builder().provider(provider).root_certs(roots).build()
+}
+
+fn config(settings: &Settings, max_idle: usize) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    let (input, output) = settings.buffers;
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(settings.proxy.clone())
+        .user_agent(settings.user_agent.as_str())
+        .input_buffer_size(input)
+        .output_buffer_size(output)
+        // One less than the buffer, so that a header that never ends is called that and not a lost connection.
+        .max_response_header_size((input - 1).min(64 * 1024))
+        .max_idle_connections(max_idle)
+        .max_idle_connections_per_host(max_idle)
+        .timeout_connect(Some(settings.connect_timeout));
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    let config = config.tls_config(settings.tls.clone());
+    config
+}
+
+/// A failure before the first byte of a request: in the resolver or the connector.
+#[derive(Debug)]
+struct Unsent(ureq::Error);
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection")
+    }
+}
+
+impl std::error::Error for Unsent {}
+
+fn unsent(error: ureq::Error) -> ureq::Error {
+    match error {
+        // A proxy is connected to through the same connector.
+        ureq::Error::Other(inner) if inner.is::<Unsent>() => ureq::Error::Other(inner),
+        error => ureq::Error::Other(Box::new(Unsent(error))),
+    }
+}
+
+/// The error as ureq gave it, and whether a byte of the request may have been sent.
+pub(crate) fn unwrap_unsent(error: ureq::Error) -> (ureq::Error, bool) {
+    match error {
+        ureq::Error::Other(inner) => match inner.downcast::<Unsent>() {
+            Ok(unsent) => (unsent.0, false),
+            Err(other) => (ureq::Error::Other(other), true),
+        },
+        error => (error, true),
+    }
+}
+
+/// ureq's own connector, shared by all agents of an [`Http`] so that TLS is set up once and sessions resume.
+#[derive(Clone, Debug)]
+struct Connect {
+    inner: std::sync::Arc<DefaultConnector>,
+    tls: u64,
+}
+
+impl Connect {
+    fn new(settings: &Settings) -> Self {
+        Self { inner: DefaultConnector::new().into(), tls: settings.tls_hash() }
+    }
+}
+
+impl Settings {
+    fn tls_hash(&self) -> u64 {
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        return tls_hash(&self.tls);
+        #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+        return 0;
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn tls_hash(tls: &ureq::tls::TlsConfig) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    tls.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Connector for Connect {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        // ureq sets TLS up anew for each connection of a request with settings of its own, and all of ours have a
+        // deadline of their own. It need not, as long as the TLS settings are the agent's.
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        let request_level = details.needs_tls() && tls_hash(details.config.tls_config()) != self.tls;
+        #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+        let request_level = details.request_level;
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            request_level,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: details.current_time.clone(),
+            run_connector: details.run_connector.clone(),
+            register_shutdown: details.register_shutdown.clone(),
+        };
+        self.inner.connect(&details, chained).map_err(unsent)
+    }
+}
+
+#[derive(Debug)]
+struct Names(Resolver);
+
+impl UreqResolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or_else(|| unsent(ureq::Error::HostNotFound))?;
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let within = (!timeout.after.is_not_happening()).then_some(*timeout.after);
+        let addresses = self.0.resolve(host, port, within).map_err(|error| {
+            unsent(match error {
+                ResolveError::NotFound => ureq::Error::HostNotFound,
+                ResolveError::TimedOut => ureq::Error::Timeout(timeout.reason),
+            })
+        })?;
+        let mut found = self.empty();
+        for address in config.ip_family().keep_wanted(addresses.into_iter()).take(16) {
+            found.push(address);
+        }
+        if found.is_empty() { Err(unsent(ureq::Error::HostNotFound)) } else { Ok(found) }
+    }
+}

@@ -1,0 +1,264 @@
+//! [`TokenSource`], and the source that keeps a token in memory and fresh.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Deadline;
+use crate::flow::Grant;
+use crate::http::random_fraction;
+use crate::{Error, ErrorKind, Http, Token};
+
+/// Where tokens come from. Everything that needs one asks here.
+///
+/// Sources are shared between threads; any method may be called from any thread at any time.
+pub trait TokenSource: Send + Sync {
+    /// A token good for at least `min_valid`; may block on one exchange, for no longer than the source's own
+    /// deadline.
+    ///
+    /// A token from memory is used only if it lives that long; one that was obtained after the call began satisfies
+    /// any `min_valid`.
+    ///
+    /// # Errors
+    /// Whatever the exchange fails with; [`Timeout`](ErrorKind::Timeout) at the deadline.
+    fn token(&self, min_valid: Duration) -> Result<Arc<Token>, Error>;
+
+    /// The same, within the caller's deadline too. Default: [`token`](Self::token).
+    ///
+    /// # Errors
+    /// As [`token`](Self::token).
+    fn token_within(&self, min_valid: Duration, within: Duration) -> Result<Arc<Token>, Error> {
+        let _ = within;
+        self.token(min_valid)
+    }
+
+    /// The server refused `used`: the next call fetches, unless someone already has.
+    fn invalidate(&self, used: &Token);
+}
+
+/// Keeps a token in memory, gets a new one shortly before it expires, one at a time over all threads.
+///
+/// A token is renewed early by min(60 s, 20 % of its lifetime), less up to a tenth at random so that many processes do
+/// not ask at once. While a thread fetches, the others use the token that still lives; they wait only if there is
+/// none, and no longer than the deadline of the [`Http`]. If an early renewal fails, the living token is served, and
+/// the next attempt is made 10 s later at the soonest.
+///
+/// ```no_run
+/// # fn main() -> Result<(), keyfob::Error> {
+/// # use std::time::Duration;
+/// use keyfob::{CachingSource, Http, TokenSource as _, flow::ClientAssertion};
+///
+/// # let (token_url, client_id, client_secret) = ("", "", "");
+/// let source = CachingSource::new(Http::new(), ClientAssertion::new(token_url, client_id, client_secret)?);
+/// let token = source.token(Duration::from_secs(60))?;
+/// # Ok(()) }
+/// ```
+pub struct CachingSource {
+    http: Http,
+    grant: Box<dyn Grant>,
+    /// 0.9 to 1: how much of the margin is used.
+    jitter: f64,
+    current: RwLock<Option<Current>>,
+    fetch: Mutex<Fetch>,
+    done: Condvar,
+}
+
+struct Current {
+    token: Arc<Token>,
+    /// From here on an early renewal is tried.
+    due_at: Option<SystemTime>,
+    refused: bool,
+    /// Counts up from 1 with each token.
+    generation: u64,
+}
+
+#[derive(Default)]
+struct Fetch {
+    running: bool,
+    /// How many have ended.
+    ended: u64,
+    /// How the last one ended, if not well.
+    failed: Option<Error>,
+    /// Not before this has passed is another early renewal tried.
+    not_before: Option<Deadline>,
+}
+
+impl CachingSource {
+    /// Nothing is fetched until the first token is asked for.
+    pub fn new(http: Http, grant: impl Grant + 'static) -> Self {
+        Self {
+            http,
+            grant: Box::new(grant),
+            jitter: 1.0 - 0.1 * random_fraction(),
+            current: RwLock::new(None),
+            fetch: Mutex::default(),
+            done: Condvar::new(),
+        }
+    }
+
+    /// Starts with a token that is there already.
+    pub fn with_token(self, token: Token) -> Self {
+        self.keep(Arc::new(token));
+        self
+    }
+
+    /// The token in memory, if any: expired or not, refused or not. Fetches nothing.
+    pub fn current(&self) -> Option<Arc<Token>> {
+        self.read().as_ref().map(|current| current.token.clone())
+    }
+
+    /// The token in memory that lives long enough and whether it is due for renewal, or the generation of what is
+    /// there instead.
+    fn living(&self, min_valid: Duration) -> Result<(Arc<Token>, bool), u64> {
+        let current = self.read();
+        let Some(current) = current.as_ref() else { return Err(0) };
+        let now = self.http.clock().now();
+        if current.refused || !current.token.is_valid_for(min_valid, now) {
+            return Err(current.generation);
+        }
+        Ok((current.token.clone(), current.due_at.is_some_and(|due| now >= due)))
+    }
+
+    /// The token in memory if it came after `generation`, however long it lives.
+    fn newer_than(&self, generation: u64) -> Option<Arc<Token>> {
+        let current = self.read();
+        let current =
+            current.as_ref().filter(|current| !current.refused && current.generation > generation)?;
+        Some(current.token.clone())
+    }
+
+    /// Tries to renew a token that still lives, unless someone is at it or has just failed.
+    fn renew_early(
+        &self,
+        living: Arc<Token>,
+        min_valid: Duration,
+        within: Duration,
+    ) -> Result<Arc<Token>, Error> {
+        {
+            let mut fetch = self.lock();
+            let must_wait = fetch.running || fetch.not_before.as_ref().is_some_and(|at| !at.has_passed());
+            if must_wait || self.current().is_some_and(|current| !current.is_same(&living)) {
+                return Ok(self.living(min_valid).map_or(living, |(newer, _)| newer));
+            }
+            fetch.running = true;
+        }
+        // The living token serves meanwhile: a server that hangs may not take all of the caller's time.
+        match self.fetch(within / 3) {
+            Ok(token) => Ok(token),
+            Err(_) if living.is_valid_for(min_valid, self.http.clock().now()) => Ok(living),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the fetch that is under way, or fetches. `seen` is the generation that was not good enough.
+    fn fetch_or_wait(&self, min_valid: Duration, seen: u64, within: Duration) -> Result<Arc<Token>, Error> {
+        let deadline = Deadline::after(within);
+        let mut fetch = self.lock();
+        let ended = fetch.ended;
+        loop {
+            // The second look: someone may have fetched since the first.
+            if let Some(token) = self.newer_than(seen) {
+                return Ok(token);
+            }
+            if let Ok((token, _)) = self.living(min_valid) {
+                return Ok(token);
+            }
+            if let Some(error) = fetch.failed.as_ref().filter(|_| fetch.ended > ended) {
+                return Err(error.clone());
+            }
+            if !fetch.running {
+                fetch.running = true;
+                drop(fetch);
+                return self.fetch(deadline.remaining());
+            }
+            let left = deadline.remaining();
+            if left.is_zero() {
+                let text = format!(
+                    "could not get a token: another thread was still getting one after {} s; check the network",
+                    within.as_secs_f32()
+                );
+                return Err(Error::new(ErrorKind::Timeout, text));
+            }
+            fetch = self.done.wait_timeout(fetch, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Runs the grant. The caller has set `running`.
+    fn fetch(&self, within: Duration) -> Result<Arc<Token>, Error> {
+        const PAUSE: Duration = Duration::from_secs(10);
+        let ending = Ending(self);
+        let http = self.http.clone().with_timeout(within);
+        let result = self.grant.token(&http, self.current().as_deref()).map(Arc::new);
+        if let Ok(token) = &result {
+            self.keep(token.clone());
+        }
+        let mut fetch = self.lock();
+        fetch.not_before = result.is_err().then(|| Deadline::after(PAUSE));
+        fetch.failed = result.as_ref().err().cloned();
+        drop(fetch);
+        drop(ending);
+        result
+    }
+
+    fn keep(&self, token: Arc<Token>) {
+        let due_at = token.expires_at().and_then(|at| {
+            let lifetime = at.duration_since(token.obtained_at()).unwrap_or_default();
+            at.checked_sub(margin(lifetime).mul_f64(self.jitter))
+        });
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = current.as_ref().map_or(0, |current| current.generation) + 1;
+        *current = Some(Current { token, due_at, refused: false, generation });
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Option<Current>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fetch> {
+        self.fetch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a fetch, also when a grant of the caller's panics: no thread may wait for one that is gone.
+struct Ending<'a>(&'a CachingSource);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut fetch = self.0.lock();
+        fetch.running = false;
+        fetch.ended += 1;
+        self.0.done.notify_all();
+    }
+}
+
+/// How long before its end a token is renewed.
+fn margin(lifetime: Duration) -> Duration {
+    (lifetime / 5).min(Duration::from_secs(60))
+}
+
+impl TokenSource for CachingSource {
+    fn token(&self, min_valid: Duration) -> Result<Arc<Token>, Error> {
+        self.token_within(min_valid, self.http.timeout())
+    }
+
+    fn token_within(&self, min_valid: Duration, within: Duration) -> Result<Arc<Token>, Error> {
+        match self.living(min_valid) {
+            Ok((token, false)) => Ok(token),
+            Ok((token, true)) => self.renew_early(token, min_valid, within.min(self.http.timeout())),
+            Err(seen) => self.fetch_or_wait(min_valid, seen, within.min(self.http.timeout())),
+        }
+    }
+
+    fn invalidate(&self, used: &Token) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = current.as_mut().filter(|current| current.token.is_same(used)) {
+            current.refused = true;
+        }
+    }
+}
+
+impl fmt::Debug for CachingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachingSource").field("token", &self.current()).finish_non_exhaustive()
+    }
+}

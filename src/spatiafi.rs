@@ -1,0 +1,358 @@
+//! SpatiaFi: its URLs, names and defaults, and nothing else.
+//!
+//! Name and password → temporary token → permanent app credentials ([`Login`], once), then app credentials → signed
+//! assertion → access token → API ([`SpatiaFi`], every day).
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ureq::Agent;
+
+use crate::credentials::env_var;
+use crate::endpoint::Endpoint;
+use crate::flow::{AppCredentials, BasicToken, ClientAssertion};
+use crate::{
+    AgentBuilder, Auth, CachingSource, ClientCredentials, CredentialsFile, Error, ErrorKind, Http, Secret,
+};
+
+/// Where tokens are issued.
+pub const AUTH_URL: &str = "https://auth.spatiafi.com";
+/// Where the API is.
+pub const API_URL: &str = "https://api.spatiafi.com";
+
+const BASIC_TOKEN_PATH: &str = "/api/v1/auth/jwt/token/basic";
+/// The server redirects without the slash at the end.
+const CLIENTS_PATH: &str = "/api/v1/clients/";
+const TOKEN_PATH: &str = "/api/v1/auth/jwt/token";
+
+const FILE_NAME: &str = "app_credentials.json";
+
+/// SpatiaFi with app credentials.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let agent = keyfob::SpatiaFi::from_env()?.agent()?;
+/// let info = agent
+///     .get("https://api.spatiafi.com/api/info")
+///     .query("item_id", "ce-wildfire-risk-static-us-and-canada-v3.0")
+///     .call()?
+///     .body_mut()
+///     .read_to_string()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SpatiaFi {
+    http: Http,
+    credentials: ClientCredentials,
+    token_url: String,
+    api_url: String,
+    warnings: Vec<String>,
+}
+
+impl SpatiaFi {
+    /// With these app credentials, at the public service.
+    pub fn new(credentials: ClientCredentials) -> Self {
+        Self {
+            http: Http::new(),
+            credentials,
+            token_url: join(AUTH_URL, TOKEN_PATH),
+            api_url: API_URL.to_owned(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// With the app credentials of the environment (`SPATIAFI_CLIENT_ID`, `SPATIAFI_CLIENT_SECRET`), else those in the
+    /// official client's file ([`credentials_file`]).
+    ///
+    /// `SPATIAFI_AUTH_URL`, `SPATIAFI_API_URL` and `SPATIAFI_TOKEN_URL` point elsewhere than the public service;
+    /// `KEYFOB_CA_FILE` and `KEYFOB_PROXY` are as in [`Http::from_env`]. An empty variable counts as unset.
+    ///
+    /// # Errors
+    /// [`NoCredentials`](ErrorKind::NoCredentials) if there are none; [`InvalidInput`](ErrorKind::InvalidInput) for a
+    /// bad variable; [`Store`](ErrorKind::Store) for a bad file.
+    pub fn from_env() -> Result<Self, Error> {
+        let mut warnings = Vec::new();
+        let credentials = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
+            Some(credentials) => credentials,
+            None => from_file(&mut warnings)?,
+        };
+        let mut spatiafi = Self { warnings, ..Self::new(credentials) }.with_http(Http::from_env()?);
+        if let Some(url) = env_var("SPATIAFI_AUTH_URL")? {
+            spatiafi = spatiafi.with_auth_url(&url)?;
+        }
+        if let Some(url) = env_var("SPATIAFI_TOKEN_URL")? {
+            spatiafi = spatiafi.with_token_url(&url)?;
+        }
+        match env_var("SPATIAFI_API_URL")? {
+            Some(url) => spatiafi.with_api_url(&url),
+            None => Ok(spatiafi),
+        }
+    }
+
+    /// Sets the transport. Default: [`Http::new`].
+    pub fn with_http(mut self, http: Http) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Sets the base URL of the authorization server. Default: [`AUTH_URL`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
+    pub fn with_auth_url(self, url: &str) -> Result<Self, Error> {
+        self.with_token_url(&join(url, TOKEN_PATH))
+    }
+
+    /// Sets the whole token URL. Default: that of the authorization server.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
+    pub fn with_token_url(mut self, url: &str) -> Result<Self, Error> {
+        Endpoint::new("token URL", url)?;
+        url.clone_into(&mut self.token_url);
+        Ok(self)
+    }
+
+    /// Sets the base URL of the API, which alone gets the token. Default: [`API_URL`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
+    pub fn with_api_url(mut self, url: &str) -> Result<Self, Error> {
+        Endpoint::new("API URL", url)?;
+        self.api_url = join(url, "");
+        Ok(self)
+    }
+
+    /// The base URL of the API, without a slash at its end.
+    pub fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
+    /// The app credentials in use.
+    pub fn credentials(&self) -> &ClientCredentials {
+        &self.credentials
+    }
+
+    /// What is unsafe but was accepted, for telling the user: a credentials file that others can read.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The flow that gets an access token.
+    ///
+    /// # Errors
+    /// None that the setters have not given already.
+    pub fn flow(&self) -> Result<ClientAssertion, Error> {
+        ClientAssertion::new(
+            &self.token_url,
+            self.credentials.client_id(),
+            self.credentials.client_secret().clone(),
+        )
+    }
+
+    /// A source that keeps the access token in memory.
+    ///
+    /// # Errors
+    /// As [`flow`](Self::flow).
+    pub fn source(&self) -> Result<CachingSource, Error> {
+        Ok(CachingSource::new(self.http.clone(), self.flow()?))
+    }
+
+    /// A [`ureq::Agent`] that signs in by itself: for calls to [`api_url`](Self::api_url).
+    ///
+    /// # Errors
+    /// As [`flow`](Self::flow).
+    pub fn agent(&self) -> Result<Agent, Error> {
+        self.agent_builder(Arc::new(self.source()?))?.build()
+    }
+
+    /// The same with settings of its own, and with a source that can be shared.
+    ///
+    /// # Errors
+    /// None that the setters have not given already.
+    pub fn agent_builder(&self, source: Arc<CachingSource>) -> Result<AgentBuilder, Error> {
+        AgentBuilder::new(self.http.clone(), Auth::Bearer(source)).with_origin(&self.api_url)
+    }
+}
+
+/// User name and password → app credentials, saved where the official Python client looks for them.
+///
+/// ```no_run
+/// # fn main() -> Result<(), keyfob::Error> {
+/// # let password = String::new();
+/// let file = keyfob::spatiafi::credentials_file()?;
+/// let spatiafi = keyfob::spatiafi::Login::new("ada@example.com", password).run(&file, false)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Login {
+    username: String,
+    password: Secret,
+    http: Http,
+    auth_url: String,
+}
+
+impl Login {
+    /// At the public service.
+    pub fn new(username: &str, password: impl Into<Secret>) -> Self {
+        Self {
+            username: username.to_owned(),
+            password: password.into(),
+            http: Http::new(),
+            auth_url: AUTH_URL.to_owned(),
+        }
+    }
+
+    /// With `SPATIAFI_USERNAME`, `SPATIAFI_PASSWORD`, `SPATIAFI_AUTH_URL` and [`Http::from_env`].
+    ///
+    /// # Errors
+    /// [`NoCredentials`](ErrorKind::NoCredentials) if user name or password is not set.
+    pub fn from_env() -> Result<Self, Error> {
+        let needed = |name: &str| {
+            env_var(name)?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NoCredentials,
+                    format!("{name} is not set: it is needed to make app credentials"),
+                )
+            })
+        };
+        let mut login = Self::new(&needed("SPATIAFI_USERNAME")?, needed("SPATIAFI_PASSWORD")?);
+        login.http = Http::from_env()?;
+        if let Some(url) = env_var("SPATIAFI_AUTH_URL")? {
+            login.auth_url = url;
+        }
+        Ok(login)
+    }
+
+    /// Sets the transport. Default: [`Http::new`].
+    pub fn with_http(mut self, http: Http) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Sets the base URL of the authorization server. Default: [`AUTH_URL`].
+    pub fn with_auth_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.auth_url);
+        self
+    }
+
+    /// Proves the file writable, logs in, makes app credentials and saves them.
+    ///
+    /// An existing file is refused unless `overwrite`; then it is kept as a backup.
+    ///
+    /// # Errors
+    /// As [`CredentialsFile::prepare`], [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file
+    /// cannot be written although it was proved, [`Error::unsaved`] holds what the server answered.
+    pub fn run(&self, file: &CredentialsFile, overwrite: bool) -> Result<ClientCredentials, Error> {
+        let basic =
+            BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
+        let clients = AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?;
+        let target = file.prepare(overwrite)?;
+        let token = basic.run(&self.http)?;
+        clients.run(&self.http, &token, |answer| target.save(answer))
+    }
+}
+
+/// The official Python client's file: `app_credentials.json` in `$XDG_CONFIG_HOME/spatiafi` or `~/.config/spatiafi` on
+/// Linux, `~/Library/Application Support/spatiafi` on macOS, `%LOCALAPPDATA%\spatiafi\spatiafi` on Windows.
+///
+/// # Errors
+/// [`NoCredentials`](ErrorKind::NoCredentials) if the environment names no home folder.
+pub fn credentials_file() -> Result<CredentialsFile, Error> {
+    folder(System::HERE, &|name| env::var_os(name).map(PathBuf::from), env::home_dir())
+        .map(|folder| CredentialsFile::new(folder.join(FILE_NAME)))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::NoCredentials,
+                "there is no home folder to look for app credentials in: set HOME, or SPATIAFI_CLIENT_ID and \
+                 SPATIAFI_CLIENT_SECRET",
+            )
+        })
+}
+
+fn from_file(warnings: &mut Vec<String>) -> Result<ClientCredentials, Error> {
+    let file = credentials_file()?;
+    let credentials = file.load()?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NoCredentials,
+            format!(
+                "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to \
+                 make {}",
+                file.path().display()
+            ),
+        )
+    })?;
+    warnings.extend(file.warning());
+    Ok(credentials)
+}
+
+#[derive(Clone, Copy)]
+enum System {
+    Linux,
+    MacOs,
+    Windows,
+}
+
+impl System {
+    const HERE: Self = if cfg!(windows) {
+        Self::Windows
+    } else if cfg!(target_os = "macos") {
+        Self::MacOs
+    } else {
+        Self::Linux
+    };
+}
+
+/// Where `platformdirs.user_config_dir("spatiafi")` points, which the official client uses.
+fn folder(system: System, env: &dyn Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let home = || home.filter(|home| !home.as_os_str().is_empty());
+    match system {
+        // The XDG base directory specification: a relative path is to be ignored.
+        System::Linux => env("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(home()?.join(".config")))
+            .map(|config| config.join("spatiafi")),
+        System::MacOs => Some(home()?.join("Library/Application Support/spatiafi")),
+        System::Windows => Some(env("LOCALAPPDATA")?.join("spatiafi").join("spatiafi")),
+    }
+}
+
+/// A base URL, with or without a slash at its end, and a path.
+fn join(base: &str, path: &str) -> String {
+    format!("{}{path}", base.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Env<'a> = &'a dyn Fn(&str) -> Option<PathBuf>;
+
+    #[test]
+    fn the_file_is_the_official_clients_on_each_system() {
+        let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| PathBuf::from("/xdg"));
+        let relative = |name: &str| (name == "XDG_CONFIG_HOME").then(|| PathBuf::from("xdg"));
+        let local = |name: &str| (name == "LOCALAPPDATA").then(|| PathBuf::from("/local"));
+        let none = |_: &str| None;
+        let home = || Some(PathBuf::from("/home/ada"));
+        for (system, env, home, expected) in [
+            (System::Linux, &xdg as Env<'_>, home(), Some("/xdg/spatiafi")),
+            (System::Linux, &relative, home(), Some("/home/ada/.config/spatiafi")),
+            (System::Linux, &none, home(), Some("/home/ada/.config/spatiafi")),
+            (System::Linux, &none, None, None),
+            (System::Linux, &none, Some(PathBuf::new()), None),
+            (System::MacOs, &xdg, home(), Some("/home/ada/Library/Application Support/spatiafi")),
+            (System::Windows, &local, home(), Some("/local/spatiafi/spatiafi")),
+            (System::Windows, &none, home(), None),
+        ] {
+            assert_eq!(folder(system, env, home), expected.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_a_base_url_does_not_double() {
+        assert_eq!(join("https://h/", "/a/"), "https://h/a/");
+        assert_eq!(join("https://h", "/a"), "https://h/a");
+    }
+}

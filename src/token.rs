@@ -1,0 +1,163 @@
+//! [`Token`]: what a token endpoint answered.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{Error, Secret, check};
+
+/// An access token and what came with it (RFC 6749 5.1).
+///
+/// Immutable; sources share it as `Arc<Token>`. The secrets in it are wiped on drop and not shown by `Debug`.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_field_names, reason = "RFC 6749 5.1 calls them so")]
+pub struct Token {
+    access_token: Secret,
+    refresh_token: Option<Secret>,
+    expires_at: Option<SystemTime>,
+    obtained_at: SystemTime,
+    scope: Option<String>,
+}
+
+impl Token {
+    /// A token that came from elsewhere, with unknown lifetime: it is used until a server refuses it.
+    ///
+    /// `obtained_at` is when the server issued it, or the current time.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the token is empty, longer than 16 KiB, or holds
+    /// anything but visible ASCII (RFC 6750 2.1), which no `Authorization` header can carry.
+    pub fn new(access_token: impl Into<Secret>, obtained_at: SystemTime) -> Result<Self, Error> {
+        let access_token = access_token.into();
+        check::value("access token", access_token.expose())?;
+        if !access_token.expose().iter().all(u8::is_ascii_graphic) {
+            return Err(Error::invalid(
+                "the access token holds characters that no header can carry (RFC 6750 2.1)",
+            ));
+        }
+        Ok(Self { access_token, refresh_token: None, expires_at: None, obtained_at, scope: None })
+    }
+
+    /// Sets when the access token expires. Default: unknown.
+    #[must_use]
+    pub fn with_expires_at(mut self, expires_at: SystemTime) -> Self {
+        self.expires_at = Some(expires_at);
+        self
+    }
+
+    /// Sets the refresh token. Default: none.
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Self {
+        self.refresh_token = Some(refresh_token.into());
+        self
+    }
+
+    /// Sets the scope, as a space-separated list. Default: none.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// The access token. Visible ASCII.
+    pub fn access_token(&self) -> &Secret {
+        &self.access_token
+    }
+
+    /// The value of the `Authorization` header: `Bearer` and the access token (RFC 6750 2.1).
+    pub fn authorization(&self) -> Secret {
+        const SCHEME: &[u8] = b"Bearer ";
+        let mut value = Secret::with_capacity(SCHEME.len() + self.access_token.len());
+        value.extend(SCHEME);
+        value.extend(self.access_token.expose());
+        value
+    }
+
+    /// The refresh token, where the server issues them.
+    pub fn refresh_token(&self) -> Option<&Secret> {
+        self.refresh_token.as_ref()
+    }
+
+    /// When the access token expires, by the server's clock. `None`: unknown, used until it is refused.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// When the request for it was sent, by the server's clock.
+    pub fn obtained_at(&self) -> SystemTime {
+        self.obtained_at
+    }
+
+    /// The scope that the server granted, where it said so.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// How long the token lives from `now` on: `Duration::MAX` if unknown, zero if expired.
+    pub fn remaining(&self, now: SystemTime) -> Duration {
+        self.expires_at.map_or(Duration::MAX, |at| at.duration_since(now).unwrap_or_default())
+    }
+
+    /// Whether it is not expired at `now` and lives at least `min_valid` longer.
+    pub fn is_valid_for(&self, min_valid: Duration, now: SystemTime) -> bool {
+        let remaining = self.remaining(now);
+        !remaining.is_zero() && remaining >= min_valid
+    }
+
+    /// Whether both carry the same access token.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.access_token.expose() == other.access_token.expose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn token() -> Token {
+        Token::new("abc", EPOCH).unwrap()
+    }
+
+    #[test]
+    fn validity_at_the_boundary() {
+        let at = EPOCH + Duration::from_secs(100);
+        let ns = Duration::from_nanos(1);
+        let token = token().with_expires_at(at);
+        for (min_valid, now, valid) in [
+            (Duration::ZERO, at - ns, true),
+            (Duration::ZERO, at, false),
+            (Duration::ZERO, at + ns, false),
+            (Duration::from_secs(60), at - Duration::from_secs(60), true),
+            (Duration::from_secs(60), at - Duration::from_secs(60) + ns, false),
+            (Duration::from_secs(60), at - Duration::from_secs(60) - ns, true),
+        ] {
+            assert_eq!(token.is_valid_for(min_valid, now), valid, "{min_valid:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_lifetime_is_valid_until_refused() {
+        assert!(token().is_valid_for(Duration::from_secs(u64::MAX), EPOCH));
+    }
+
+    #[test]
+    fn what_no_header_can_carry_is_refused() {
+        for bad in ["", "a b", "a\nb", "ü", "a\u{7f}"] {
+            assert!(Token::new(bad, EPOCH).is_err(), "{bad:?}");
+        }
+        assert_eq!(
+            Token::new("a b", EPOCH).unwrap_err().to_string(),
+            "the access token holds characters that no header can carry (RFC 6750 2.1)"
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!("{:?}", token().with_refresh_token("s3cr3t").with_scope("a b"));
+        assert_eq!(
+            shown,
+            "Token { access_token: Secret(***), refresh_token: Some(Secret(***)), expires_at: None, \
+             obtained_at: SystemTime { tv_sec: 0, tv_nsec: 0 }, scope: Some(\"a b\") }"
+        );
+    }
+}
