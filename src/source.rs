@@ -81,6 +81,8 @@ struct Fetch {
     failed: Option<Error>,
     /// Not before this has passed is another early renewal tried.
     not_before: Option<Deadline>,
+    #[cfg(test)]
+    waiting: usize,
 }
 
 impl CachingSource {
@@ -179,6 +181,10 @@ impl CachingSource {
                 );
                 return Err(Error::new(ErrorKind::Timeout, text));
             }
+            #[cfg(test)]
+            {
+                fetch.waiting += 1;
+            }
             fetch = self.done.wait_timeout(fetch, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -260,5 +266,264 @@ impl TokenSource for CachingSource {
 impl fmt::Debug for CachingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachingSource").field("token", &self.current()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use crate::{Clock, Secret};
+
+    const LIFETIME: Duration = Duration::from_secs(100);
+    const NS: Duration = Duration::from_nanos(1);
+
+    /// Issues `token-1`, `token-2`, … or fails, as often as it is run.
+    #[derive(Clone)]
+    struct Counting {
+        clock: Clock,
+        runs: Arc<AtomicUsize>,
+        fails: Arc<Mutex<Option<Error>>>,
+        lifetime: Duration,
+    }
+
+    impl Grant for Counting {
+        fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error> {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+            assert_eq!(previous.is_some(), run > 1, "the last token is handed on");
+            if let Some(error) = &*self.fails.lock().unwrap() {
+                return Err(error.clone());
+            }
+            let now = http.clock().now();
+            Ok(Token::new(format!("token-{run}"), now)?.with_expires_at(now + self.lifetime))
+        }
+    }
+
+    fn source(lifetime: Duration) -> (CachingSource, Counting) {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let grant = Counting { clock: clock.clone(), runs: Arc::default(), fails: Arc::default(), lifetime };
+        let http = Http::new().with_clock(clock).with_timeout(Duration::from_secs(5));
+        (CachingSource { jitter: 1.0, ..CachingSource::new(http, grant.clone()) }, grant)
+    }
+
+    fn text(token: &Token) -> &str {
+        token.access_token().expose_str().unwrap()
+    }
+
+    #[track_caller]
+    fn gives(source: &CachingSource, min_valid: Duration, expected: &str) {
+        assert_eq!(text(&source.token(min_valid).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_the_margin_to_the_nanosecond() {
+        for (lifetime, margin) in [(100, 20), (300, 60), (3600, 60), (5, 1)]
+            .map(|(l, m)| (Duration::from_secs(l), Duration::from_secs(m)))
+        {
+            let (source, grant) = source(lifetime);
+            gives(&source, Duration::ZERO, "token-1");
+            grant.clock.advance(lifetime - margin - NS);
+            gives(&source, Duration::ZERO, "token-1");
+            grant.clock.advance(NS);
+            gives(&source, Duration::ZERO, "token-2");
+        }
+    }
+
+    #[test]
+    fn jitter_takes_at_most_a_tenth_of_the_margin() {
+        for _ in 0..1000 {
+            let jitter = CachingSource::new(Http::new(), source(LIFETIME).1).jitter;
+            assert!((0.9..=1.0).contains(&jitter), "{jitter}");
+        }
+    }
+
+    #[test]
+    fn min_valid_decides_over_what_is_in_memory_but_not_over_what_is_new() {
+        let (source, grant) = source(LIFETIME);
+        gives(&source, LIFETIME, "token-1");
+        gives(&source, LIFETIME, "token-1");
+        grant.clock.advance(NS);
+        gives(&source, LIFETIME, "token-2");
+        // Longer than any token lives: each call gets a new one, and takes it.
+        gives(&source, LIFETIME * 2, "token-3");
+        gives(&source, LIFETIME * 2, "token-4");
+        gives(&source, Duration::ZERO, "token-4");
+    }
+
+    #[test]
+    fn a_failed_early_renewal_serves_the_living_token_and_pauses() {
+        let (source, grant) = source(LIFETIME);
+        gives(&source, Duration::ZERO, "token-1");
+        *grant.fails.lock().unwrap() = Some(Error::new(ErrorKind::Network, "down"));
+        grant.clock.advance(LIFETIME - Duration::from_secs(1));
+        for _ in 0..10 {
+            gives(&source, Duration::ZERO, "token-1");
+        }
+        assert_eq!(grant.runs.load(Ordering::SeqCst), 2, "one attempt, then a pause");
+        let error = source.token(Duration::from_secs(2)).unwrap_err();
+        assert_eq!(error.to_string(), "down", "what does not live long enough is not served");
+        grant.clock.advance(Duration::from_secs(1));
+        assert!(source.token(Duration::ZERO).is_err(), "nor is what has expired");
+        *grant.fails.lock().unwrap() = None;
+        gives(&source, Duration::ZERO, "token-5");
+    }
+
+    #[test]
+    fn a_refused_token_is_replaced_once() {
+        let (source, grant) = source(LIFETIME);
+        let used = source.token(Duration::ZERO).unwrap();
+        source.invalidate(&used);
+        gives(&source, Duration::ZERO, "token-2");
+        source.invalidate(&used);
+        gives(&source, Duration::ZERO, "token-2");
+        assert_eq!(grant.runs.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_token_from_elsewhere_is_used_first() {
+        let (source, grant) = source(LIFETIME);
+        let now = grant.clock.now();
+        let source = source.with_token(Token::new("mine", now).unwrap().with_expires_at(now + LIFETIME));
+        gives(&source, Duration::ZERO, "mine");
+        assert_eq!(grant.runs.load(Ordering::SeqCst), 0);
+    }
+
+    /// Lets the test decide when an exchange ends, and how.
+    struct Gated {
+        begun: mpsc::Sender<()>,
+        end: Mutex<mpsc::Receiver<Result<Duration, Error>>>,
+        runs: Arc<AtomicUsize>,
+    }
+
+    impl Grant for Gated {
+        fn token(&self, http: &Http, _: Option<&Token>) -> Result<Token, Error> {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+            self.begun.send(()).unwrap();
+            let lifetime = self.end.lock().unwrap().recv().unwrap()?;
+            let now = http.clock().now();
+            Ok(Token::new(format!("token-{run}"), now)?.with_expires_at(now + lifetime))
+        }
+    }
+
+    struct Gate {
+        source: Arc<CachingSource>,
+        begun: mpsc::Receiver<()>,
+        end: mpsc::Sender<Result<Duration, Error>>,
+        runs: Arc<AtomicUsize>,
+        clock: Clock,
+    }
+
+    fn gate(timeout: Duration) -> Gate {
+        let (begun_sender, begun) = mpsc::channel();
+        let (end, end_receiver) = mpsc::channel();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH);
+        let grant = Gated { begun: begun_sender, end: Mutex::new(end_receiver), runs: runs.clone() };
+        let http = Http::new().with_clock(clock.clone()).with_timeout(timeout);
+        Gate { source: Arc::new(CachingSource::new(http, grant)), begun, end, runs, clock }
+    }
+
+    #[test]
+    fn sixty_four_threads_share_one_fetch() {
+        // Whatever they ask for: also more than the new token lives.
+        for min_valid in [Duration::ZERO, LIFETIME * 10] {
+            let gate = gate(Duration::from_secs(20));
+            let threads: Vec<_> = (0..64)
+                .map(|_| {
+                    let source = gate.source.clone();
+                    thread::spawn(move || source.token(min_valid).unwrap())
+                })
+                .collect();
+            gate.begun.recv().unwrap();
+            while gate.source.lock().waiting < 63 {
+                thread::yield_now();
+            }
+            // Any second fetch would take this answer too, and be counted.
+            for _ in 0..64 {
+                gate.end.send(Ok(LIFETIME)).unwrap();
+            }
+            for thread in threads {
+                assert_eq!(text(&thread.join().unwrap()), "token-1");
+            }
+            assert_eq!(gate.runs.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    #[test]
+    fn those_who_waited_share_the_failure() {
+        let gate = gate(Duration::from_secs(20));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let source = gate.source.clone();
+                thread::spawn(move || source.token(Duration::ZERO))
+            })
+            .collect();
+        gate.begun.recv().unwrap();
+        while gate.source.lock().waiting < 7 {
+            thread::yield_now();
+        }
+        gate.end.send(Err(Error::new(ErrorKind::Refused, "no"))).unwrap();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap().unwrap_err().to_string(), "no");
+        }
+        assert_eq!(gate.runs.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_living_token_is_served_while_another_thread_renews() {
+        let gate = gate(Duration::from_secs(20));
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.begun.recv().unwrap();
+        gate.clock.advance(LIFETIME - Duration::from_secs(1));
+        let renewing = gate.source.clone();
+        let renewal = thread::spawn(move || renewing.token(Duration::ZERO).unwrap());
+        gate.begun.recv().unwrap();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        assert_eq!(text(&renewal.join().unwrap()), "token-2");
+        gives(&gate.source, Duration::ZERO, "token-2");
+    }
+
+    #[test]
+    fn waiting_for_another_thread_has_a_deadline() {
+        let gate = gate(Duration::from_millis(50));
+        let stuck = gate.source.clone();
+        let thread = thread::spawn(move || stuck.token(Duration::ZERO));
+        gate.begun.recv().unwrap();
+        let error = gate.source.token(Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(
+            error.to_string(),
+            "could not get a token: another thread was still getting one after 0.05 s; check the network"
+        );
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        thread.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_grant_that_panics_does_not_lock_the_others_out() {
+        struct Panics(AtomicUsize);
+        impl Grant for Panics {
+            fn token(&self, http: &Http, _: Option<&Token>) -> Result<Token, Error> {
+                assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the first run panics");
+                Token::new("second", http.clock().now())
+            }
+        }
+        let source = Arc::new(CachingSource::new(Http::new(), Panics(AtomicUsize::new(0))));
+        let first = source.clone();
+        assert!(thread::spawn(move || first.token(Duration::ZERO).is_ok()).join().is_err());
+        gives(&source, Duration::ZERO, "second");
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let (source, _) = source(LIFETIME);
+        let token = source.token(Duration::ZERO).unwrap();
+        let marked = Token::new(Secret::from("s3cr3t"), token.obtained_at()).unwrap();
+        assert!(!format!("{:?}", source.with_token(marked)).contains("s3cr3t"));
     }
 }

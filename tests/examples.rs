@@ -1,0 +1,166 @@
+//! The examples, run as a user would: settings in the environment, the sandbox as the service.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use keyfob_sandbox::{Endpoint, Sandbox};
+
+/// The built example; `cargo test` builds them all, `cargo test --test examples` only if asked.
+fn example(name: &str) -> Command {
+    let deps = std::env::current_exe().unwrap();
+    let path = deps.ancestors().nth(2).unwrap().join("examples").join(name);
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", name]).status();
+        assert!(built.unwrap().success());
+    }
+    let mut command = Command::new(path);
+    command.env_clear();
+    command
+}
+
+fn against(sandbox: &Sandbox, name: &str, unset: &[&str]) -> Command {
+    let mut command = example(name);
+    command.envs(sandbox.env());
+    for variable in unset {
+        command.env_remove(variable);
+    }
+    command
+}
+
+#[track_caller]
+fn ends(output: &Output, status: i32, stdout: &str, stderr: &str) {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+    assert!(out.contains(stdout), "{out}");
+    assert!(err.contains(stderr), "{err}");
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("keyfob-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const IN_FILE: [&str; 2] = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
+
+#[test]
+fn the_tour_walks_all_steps() {
+    let output = example("tour").output().unwrap();
+    ends(&output, 0, "4  access token", "");
+    let out = String::from_utf8(output.stdout).unwrap();
+    for part in
+        ["HTTP 400", "check the user name and password", "replaced (true)", "a token after 2 tries"]
+    {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+}
+
+#[test]
+fn a_cron_job_takes_its_credentials_from_the_environment_first() {
+    let sandbox = Sandbox::start();
+    let output = against(&sandbox, "spatiafi_cron", &[]).output().unwrap();
+    ends(&output, 0, "ce-wildfire-risk", "");
+    assert_eq!((sandbox.count(Endpoint::Token), sandbox.total()), (1, 2), "one token, one call");
+}
+
+#[test]
+fn login_makes_the_file_that_cron_then_reads() {
+    let sandbox = Sandbox::start();
+    let home = Folder::new("home");
+    let run = |name: &str, arguments: &[&str]| {
+        against(&sandbox, name, &IN_FILE).env("HOME", &home.0).args(arguments).output().unwrap()
+    };
+    let missing = format!(
+        "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to make {}",
+        home.0.join(".config/spatiafi/app_credentials.json").display()
+    );
+    ends(&run("spatiafi_cron", &[]), 3, "", &missing);
+
+    ends(&run("spatiafi_login", &[]), 0, ".config/spatiafi/app_credentials.json", "");
+    ends(&run("spatiafi_cron", &[]), 0, "ce-wildfire-risk", "");
+    ends(&run("spatiafi_login", &[]), 7, "", "already: use them, or say that they are to be replaced");
+    ends(&run("spatiafi_login", &["--force"]), 0, "app credentials", "");
+    let names: Vec<_> = fs::read_dir(home.0.join(".config/spatiafi")).unwrap().flatten().collect();
+    assert_eq!(names.len(), 2, "the file and a backup: {names:?}");
+    ends(&run("spatiafi_cron", &[]), 0, "ce-wildfire-risk", "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::start();
+    let config = Folder::new("config");
+    let file = config.0.join("spatiafi/app_credentials.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let json = serde_json::json!({
+        "client_id": sandbox.client_id(), "client_secret": sandbox.client_secret(), "name": "made by others"
+    });
+    fs::write(&file, json.to_string()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let output =
+        against(&sandbox, "spatiafi_cron", &IN_FILE).env("XDG_CONFIG_HOME", &config.0).output().unwrap();
+    ends(&output, 0, "ce-wildfire-risk", "can be read by others than its owner: run chmod 600 on it");
+}
+
+#[test]
+fn settings_that_contradict_or_are_missing_are_told_apart() {
+    let sandbox = Sandbox::start();
+    let half = against(&sandbox, "spatiafi_cron", &["SPATIAFI_CLIENT_SECRET"]).output().unwrap();
+    ends(&half, 2, "", "SPATIAFI_CLIENT_ID is set, but SPATIAFI_CLIENT_SECRET is not");
+    let wrong = against(&sandbox, "spatiafi_cron", &[])
+        .env("SPATIAFI_CLIENT_SECRET", "x".repeat(40))
+        .output()
+        .unwrap();
+    ends(&wrong, 4, "", "invalid_client");
+    let plain =
+        against(&sandbox, "spatiafi_cron", &[]).env("SPATIAFI_API_URL", "http://example.com").output().unwrap();
+    ends(&plain, 2, "", "plain http, which is allowed for 127.0.0.1, [::1] and localhost only");
+    let nobody = against(&sandbox, "spatiafi_login", &["SPATIAFI_USERNAME"]).output().unwrap();
+    ends(&nobody, 3, "", "SPATIAFI_USERNAME is not set");
+    let wrong =
+        against(&sandbox, "spatiafi_cron", &[]).env("KEYFOB_CA_FILE", "/no/such/file").output().unwrap();
+    ends(&wrong, 2, "", "could not read the CA file /no/such/file: entity not found");
+}
+
+#[test]
+fn bulk_answers_in_the_order_of_the_file() {
+    let sandbox = Sandbox::start();
+    let folder = Folder::new("bulk");
+    let points = folder.0.join("points");
+    let lines: Vec<String> = (0..500).map(|i| format!("{}.5,{}.25", i % 180, i % 90)).collect();
+    fs::write(&points, lines.join("\n")).unwrap();
+    let output = against(&sandbox, "spatiafi_bulk", &[]).arg(&points).arg("4").output().unwrap();
+    ends(&output, 0, "", "");
+    let answers: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    assert_eq!(answers.len(), lines.len());
+    for (i, answer) in answers.iter().enumerate() {
+        let text = answer.to_string();
+        assert!(text.contains(&format!("{}.5", i % 180)), "{i}: {text}");
+    }
+    assert_eq!(sandbox.count(Endpoint::Token), 1, "one token for all threads");
+}
+
+#[test]
+fn over_tls_with_a_ca_of_ones_own() {
+    let sandbox = Sandbox::start_tls();
+    ends(&against(&sandbox, "spatiafi_cron", &[]).output().unwrap(), 0, "ce-wildfire-risk", "");
+    let untrusted = against(&sandbox, "spatiafi_cron", &["KEYFOB_CA_FILE"]).output().unwrap();
+    ends(&untrusted, 5, "", "its certificate is not from a trusted authority; name its CA file");
+    assert!(Path::new(&sandbox.ca_file().unwrap()).exists());
+}
