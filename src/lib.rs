@@ -1,4 +1,4 @@
-//! keyfob.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -31,3 +31,10 @@ pub use source::{CachingSource, TokenSource};
 pub use spatiafi::SpatiaFi;
 pub use token::Token;
 pub use ureq;
+
+/// Private parts for this repository's own benchmarks and fuzz targets. Not covered by semantic versioning.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::jwt::AssertionKey;
+}
