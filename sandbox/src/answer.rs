@@ -43,6 +43,11 @@ impl Answer {
         Self::json(400, &json!({ "error": code, "error_description": description })).uncached()
     }
 
+    /// A refusal in Spacebring's manner: `{"type": "…", "message": "…"}`.
+    pub(crate) fn typed_error(status: u16, kind: &str, message: &str) -> Self {
+        Self::json(status, &json!({ "type": kind, "message": message }))
+    }
+
     pub(crate) fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self

@@ -1,15 +1,19 @@
 //! The sandbox's own time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The clock that a sandbox goes by: the machine's, moved by an offset that tests set.
+use crate::sync::lock;
+
+/// The clock that a sandbox goes by: the machine's, moved by an offset that tests set, or stopped.
 ///
-/// Expiry, the checks of `iat` and `exp` and the `Date` of every answer follow it. Clones share the offset.
+/// Expiry, the checks of `iat` and `exp`, the rate limit and the `Date` of every answer follow it. Clones are the
+/// same clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    stopped_at: Arc<Mutex<Option<SystemTime>>>,
 }
 
 impl Clock {
@@ -28,14 +32,23 @@ impl Clock {
         self.offset_ms.store(seconds.saturating_mul(1000), Ordering::SeqCst);
     }
 
+    /// Holds the clock still. It can be moved all the same.
+    pub fn stop(&self) {
+        *lock(&self.stopped_at) = Some(machine_time());
+    }
+
+    /// Lets a stopped clock go on, as if it had never stopped.
+    pub fn resume(&self) {
+        *lock(&self.stopped_at) = None;
+    }
+
     /// The sandbox's present time.
     ///
     /// # Panics
     ///
     /// If the clock was moved before 1970.
     pub fn now(&self) -> SystemTime {
-        #[allow(clippy::disallowed_methods, reason = "the sandbox's only reader of time")]
-        let machine = SystemTime::now();
+        let machine = lock(&self.stopped_at).unwrap_or_else(machine_time);
         let offset = self.offset_ms.load(Ordering::SeqCst);
         let moved = Duration::from_millis(offset.unsigned_abs());
         let now = if offset < 0 { machine.checked_sub(moved) } else { machine.checked_add(moved) };
@@ -52,6 +65,11 @@ impl Clock {
     pub(crate) fn http_date(&self) -> String {
         httpdate::fmt_http_date(self.now())
     }
+}
+
+fn machine_time() -> SystemTime {
+    #[allow(clippy::disallowed_methods, reason = "the sandbox's only reader of time")]
+    SystemTime::now()
 }
 
 fn millis(duration: Duration) -> i64 {

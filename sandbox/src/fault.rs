@@ -13,7 +13,7 @@ use crate::sync::lock;
 
 type Edit = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
 
-/// What goes wrong with a request: queued with [`Sandbox::fault`](crate::Sandbox::fault), used up one by one.
+/// What goes wrong with a request: queued with [`Servers::fault`](crate::Servers::fault), used up one by one.
 #[derive(Clone)]
 pub struct Fault {
     kind: Kind,
@@ -103,7 +103,7 @@ impl Fault {
     }
 
     /// Holds the answer back. Requests meanwhile are served. Default: none, but see
-    /// [`Sandbox::set_delay`](crate::Sandbox::set_delay).
+    /// [`Servers::set_delay`](crate::Servers::set_delay).
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -115,7 +115,7 @@ impl Fault {
         self
     }
 
-    /// Happens until [`Sandbox::clear_faults`](crate::Sandbox::clear_faults).
+    /// Happens until [`Servers::clear_faults`](crate::Servers::clear_faults).
     pub fn always(mut self) -> Self {
         self.times = None;
         self

@@ -12,7 +12,7 @@ use crate::sync::lock;
 const MASK: &str = "***";
 
 /// Headers whose values are no secret. `Authorization` is not among them.
-const OPEN_HEADERS: [&str; 9] = [
+const OPEN_HEADERS: [&str; 10] = [
     "accept",
     "accept-encoding",
     "connection",
@@ -20,17 +20,30 @@ const OPEN_HEADERS: [&str; 9] = [
     "content-type",
     "expect",
     "host",
+    "spacebring-network-id",
     "transfer-encoding",
     "user-agent",
 ];
 
 /// Parameters of queries and forms whose values are no secret.
-const OPEN_PARAMETERS: [&str; 3] = ["client_assertion_type", "grant_type", "item_id"];
+const OPEN_PARAMETERS: [&str; 11] = [
+    "client_assertion_type",
+    "code_challenge_method",
+    "decision",
+    "grant_type",
+    "item_id",
+    "limit",
+    "locationRef",
+    "nextPageToken",
+    "redirect_uri",
+    "response_type",
+    "scope",
+];
 
 /// A request that was answered. Values that may be secret are replaced by `***`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
-    /// The server that it came to: `auth` or `api`.
+    /// The server that it came to: `auth` or `api` of SpatiaFi, or `spacebring`.
     pub origin: &'static str,
     /// What was called.
     pub endpoint: Endpoint,

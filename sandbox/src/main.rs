@@ -1,5 +1,6 @@
 //! The sandbox as a program: prints the variables that point a client at it and runs until told to stop.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -7,18 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use keyfob_sandbox::{Endpoint, Sandbox};
+use keyfob_sandbox::{Endpoint, Sandbox, Servers, SpacebringSandbox};
 
-/// SpatiaFi in memory, on loopback, for offline work.
+/// SpatiaFi and Spacebring in memory, on loopback, for offline work.
 ///
 /// Prints `export` lines for a shell and serves until Ctrl-C, a signal or the time limit.
 #[derive(Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(name = "keyfob-sandbox")]
 struct Options {
-    /// How long tokens live
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
-    lifetime: u64,
+    /// How long access tokens live [default: SpatiaFi's 900, Spacebring's 3600]
+    #[arg(long, value_name = "SECONDS")]
+    lifetime: Option<u64>,
 
     /// Holds every answer back
     #[arg(long, value_name = "MS", default_value_t = 0)]
@@ -63,15 +64,22 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         let _ = on_signal.send(());
     })?;
 
-    let sandbox = if options.tls { Sandbox::start_tls() } else { Sandbox::start() };
-    sandbox.set_token_lifetime(Duration::from_secs(options.lifetime));
-    for endpoint in Endpoint::ALL {
-        sandbox.set_delay(endpoint, Duration::from_millis(options.delay));
+    let spatiafi = if options.tls { Sandbox::start_tls() } else { Sandbox::start() };
+    let spacebring = SpacebringSandbox::beside(&spatiafi);
+    if let Some(seconds) = options.lifetime {
+        spatiafi.set_token_lifetime(Duration::from_secs(seconds));
+        spacebring.set_token_lifetime(Duration::from_secs(seconds));
     }
-    if options.verbose {
-        sandbox.observe(|request| eprintln!("{request}"));
+    let both: [&Servers; 2] = [&spatiafi, &spacebring];
+    for servers in both {
+        for endpoint in Endpoint::ALL {
+            servers.set_delay(endpoint, Duration::from_millis(options.delay));
+        }
+        if options.verbose {
+            servers.observe(|request| eprintln!("{request}"));
+        }
     }
-    print_settings(&sandbox, options.json)?;
+    print_settings(&spatiafi, &spacebring, options.json)?;
 
     if options.until_stdin_closes {
         thread::spawn(move || {
@@ -90,17 +98,23 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn print_settings(sandbox: &Sandbox, json: bool) -> io::Result<()> {
+fn print_settings(spatiafi: &Sandbox, spacebring: &SpacebringSandbox, json: bool) -> io::Result<()> {
+    // Both name the same certificate.
+    let settings: BTreeMap<_, _> = spatiafi.env().into_iter().chain(spacebring.env()).collect();
     let mut out = io::stdout().lock();
     if json {
-        let settings: serde_json::Map<_, _> =
-            sandbox.env().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        writeln!(out, "{}", serde_json::Value::Object(settings))?;
+        writeln!(out, "{}", serde_json::to_string(&settings)?)?;
     } else {
-        for (name, value) in sandbox.env() {
+        for (name, value) in settings {
             writeln!(out, "export {name}={}", shell_quoted(&value))?;
         }
-        writeln!(out, "# demo account: user name {}, password {}", sandbox.username(), sandbox.password())?;
+        let accounts = [
+            ("SpatiaFi", spatiafi.username(), spatiafi.password()),
+            ("Spacebring", spacebring.username(), spacebring.password()),
+        ];
+        for (service, username, password) in accounts {
+            writeln!(out, "# {service} demo account: user name {username}, password {password}")?;
+        }
     }
     out.flush()
 }

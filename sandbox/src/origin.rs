@@ -23,6 +23,11 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The proper answer.
     fn answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer;
 
+    /// The answer to what was meant for another host, as a reverse proxy gives it.
+    fn misdirected(&self) -> Answer {
+        Answer::detail(400, "Invalid host header")
+    }
+
     /// The service has read this request, but a fault answers it.
     fn fail(&self, _endpoint: Endpoint, _request: &Request<'_>) {}
 }
@@ -71,6 +76,10 @@ impl Origin {
         let origin = Self { handler, front, server, lanes: Mutex::default() };
         origin.open_fast_lane();
         origin
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.handler.name
     }
 
     pub(crate) fn url(&self) -> String {
@@ -157,9 +166,10 @@ impl Handler {
     }
 
     fn proper_answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer {
-        match request.expect_host(self.port) {
-            Ok(()) => self.service.answer(endpoint, request),
-            Err(refusal) => refusal,
+        if request.is_for(self.port) {
+            self.service.answer(endpoint, request)
+        } else {
+            self.service.misdirected()
         }
     }
 }

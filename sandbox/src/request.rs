@@ -4,6 +4,9 @@ use httpmock::HttpMockRequest;
 
 use crate::answer::Answer;
 
+/// The content type of forms.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A request as the services look at it.
 pub(crate) struct Request<'a> {
     raw: &'a HttpMockRequest,
@@ -61,14 +64,10 @@ impl<'a> Request<'a> {
         once(&self.query, "query", name)
     }
 
-    /// Refuses what was meant for another server, as a reverse proxy does.
-    pub(crate) fn expect_host(&self, port: u16) -> Result<(), Answer> {
-        match self.header("host")? {
-            Some(host) if host == format!("127.0.0.1:{port}") || host == format!("localhost:{port}") => {
-                Ok(())
-            }
-            _ => Err(Answer::detail(400, "Invalid host header")),
-        }
+    /// False for what was meant for another server.
+    pub(crate) fn is_for(&self, port: u16) -> bool {
+        let host = self.header("host").ok().flatten();
+        host.is_some_and(|host| host == format!("127.0.0.1:{port}") || host == format!("localhost:{port}"))
     }
 
     pub(crate) fn expect_method(&self, method: &str) -> Result<(), Answer> {
@@ -91,6 +90,16 @@ impl<'a> Request<'a> {
         }
         Err(Answer::unprocessable("extra_forbidden", &["body"], "The body must be empty"))
     }
+}
+
+/// Reads a form, each byte of which must be one that a careful encoder writes (RFC 6749, appendix B).
+pub(crate) fn parse_form(body: &[u8]) -> Option<Vec<(String, String)>> {
+    let is_encoded = body.iter().enumerate().all(|(at, byte)| match byte {
+        b'%' => body.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
+        b'&' | b'=' | b'+' | b'*' | b'-' | b'.' | b'_' | b'~' => true,
+        _ => byte.is_ascii_alphanumeric(),
+    });
+    is_encoded.then(|| form_urlencoded::parse(body).into_owned().collect())
 }
 
 /// The value of a parameter that must come exactly once.

@@ -1,42 +1,24 @@
-//! The handle that tests and the program hold.
+//! SpatiaFi's sandbox: the handle that tests and the program hold.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::fault::Lane;
-use crate::origin::{Common, Origin};
+use crate::servers::{Servers, Tls};
 use crate::spatiafi::{self, Api, Auth, SpatiaFi};
 use crate::sync::lock;
-use crate::tls::TestAuthority;
 use crate::tokens::TokenKind;
-use crate::{Clock, Denial, Endpoint, Fault, LoggedRequest, ServerCertificate};
+use crate::{Clock, Denial};
 
-/// SpatiaFi on two loopback origins, until it is dropped.
+/// SpatiaFi on two loopback origins, until it is dropped. What is not particular to SpatiaFi is in [`Servers`].
 ///
 /// One process has room for twelve at a time: the thirteenth waits until another one is dropped. (httpmock keeps
-/// 25 servers at most; its variable `HTTPMOCK_MAX_SERVERS` changes that.)
+/// 25 servers at most; its variable `HTTPMOCK_MAX_SERVERS` changes that. A
+/// [`SpacebringSandbox`](crate::SpacebringSandbox) takes one of them.)
 pub struct Sandbox {
-    common: Arc<Common>,
+    servers: Servers,
     spatiafi: Arc<SpatiaFi>,
-    auth: Origin,
-    api: Origin,
-    tls: Option<Tls>,
     client: (String, String),
-}
-
-struct Tls {
-    authority: TestAuthority,
-    folder: TempDir,
-}
-
-impl Tls {
-    fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
 }
 
 impl Sandbox {
@@ -49,31 +31,30 @@ impl Sandbox {
         Self::start_with(None)
     }
 
-    /// Starts a sandbox that speaks TLS, with a certificate from a fresh authority: see [`Sandbox::ca_pem`].
+    /// Starts a sandbox that speaks TLS, with a certificate from a fresh authority: see [`Servers::ca_pem`].
     ///
     /// # Panics
     ///
     /// If there is no loopback network or no place for temporary files.
     pub fn start_tls() -> Self {
-        let authority = TestAuthority::new().expect("an authority can be made");
-        let folder = tempfile::Builder::new().prefix("keyfob-sandbox-").tempdir();
-        let tls = Tls { authority, folder: folder.expect("there is a place for temporary files") };
-        write_readable(&tls.ca_file(), &tls.authority.pem());
-        Self::start_with(Some(tls))
+        Self::start_with(Some(Arc::new(Tls::new())))
     }
 
-    fn start_with(tls: Option<Tls>) -> Self {
-        let common = Arc::new(Common::default());
-        let spatiafi = SpatiaFi::new(&common.clock);
-        let authority = tls.as_ref().map(|tls| &tls.authority);
-        let auth = Origin::start("auth", Auth(Arc::clone(&spatiafi)), &common, authority);
-        let api = Origin::start("api", Api(Arc::clone(&spatiafi)), &common, authority);
+    fn start_with(tls: Option<Arc<Tls>>) -> Self {
+        let mut servers = Servers::new(Clock::default(), tls);
+        let spatiafi = SpatiaFi::new(servers.clock());
+        servers.open("auth", Auth(Arc::clone(&spatiafi)));
+        servers.open("api", Api(Arc::clone(&spatiafi)));
         let client = spatiafi.add_client();
-        Self { common, spatiafi, auth, api, tls, client }
+        Self { servers, spatiafi, client }
     }
+}
 
-    fn origins(&self) -> [&Origin; 2] {
-        [&self.auth, &self.api]
+impl Deref for Sandbox {
+    type Target = Servers;
+
+    fn deref(&self) -> &Servers {
+        &self.servers
     }
 }
 
@@ -81,27 +62,27 @@ impl Sandbox {
 impl Sandbox {
     /// Scheme, host and port of the server for signing in.
     pub fn auth_url(&self) -> String {
-        self.auth.url()
+        self.url("auth")
     }
 
     /// Scheme, host and port of the API.
     pub fn api_url(&self) -> String {
-        self.api.url()
+        self.url("api")
     }
 
     /// The URL of step 1.
     pub fn basic_token_url(&self) -> String {
-        self.auth.url() + spatiafi::BASIC_TOKEN
+        self.auth_url() + spatiafi::BASIC_TOKEN
     }
 
     /// The URL of step 2.
     pub fn clients_url(&self) -> String {
-        self.auth.url() + spatiafi::CLIENTS
+        self.auth_url() + spatiafi::CLIENTS
     }
 
     /// The URL of step 3, and the `aud` that assertions must have.
     pub fn token_url(&self) -> String {
-        self.auth.url() + spatiafi::TOKEN
+        self.auth_url() + spatiafi::TOKEN
     }
 
     /// The environment that points the library, the examples and the command at this sandbox.
@@ -114,33 +95,8 @@ impl Sandbox {
             ("SPATIAFI_USERNAME", self.username().to_owned()),
             ("SPATIAFI_PASSWORD", self.password().to_owned()),
         ];
-        if let Some(path) = self.ca_file() {
-            env.push(("KEYFOB_CA_FILE", path.display().to_string()));
-        }
+        env.extend(self.ca_env());
         env
-    }
-
-    /// The authority's certificate, if this sandbox speaks TLS.
-    pub fn ca_pem(&self) -> Option<String> {
-        self.tls.as_ref().map(|tls| tls.authority.pem())
-    }
-
-    /// A file with [`Sandbox::ca_pem`], removed with the sandbox.
-    pub fn ca_file(&self) -> Option<PathBuf> {
-        self.tls.as_ref().map(Tls::ca_file)
-    }
-
-    /// Shows another certificate on new connections; open ones go on. Of no effect without TLS.
-    ///
-    /// # Panics
-    ///
-    /// If the certificate cannot be made.
-    pub fn set_certificate(&self, kind: ServerCertificate) {
-        if let Some(tls) = &self.tls {
-            for front in self.origins().into_iter().filter_map(Origin::front) {
-                front.set_config(tls.authority.server_config(kind));
-            }
-        }
     }
 }
 
@@ -176,11 +132,6 @@ impl Sandbox {
         self.spatiafi.register(client_id, client_secret);
     }
 
-    /// The clock that everything here goes by.
-    pub fn clock(&self) -> &Clock {
-        &self.common.clock
-    }
-
     /// How long the tokens of steps 1 and 3 live from now on, in whole seconds. Default: 15 min.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
         self.spatiafi.tokens.set_lifetime(lifetime);
@@ -202,64 +153,8 @@ impl Sandbox {
     }
 }
 
-/// What goes wrong.
-impl Sandbox {
-    /// Queues a fault for the next request of an endpoint, behind those that wait already.
-    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
-        self.close_used_lanes();
-        let fault = Arc::new(fault);
-        let lane = fault.own_delay().map(|delay| self.open_lane(delay, Some(&fault)));
-        self.common.faults.push(endpoint, fault, lane);
-    }
-
-    /// Forgets all faults. Lasting delays stay.
-    pub fn clear_faults(&self) {
-        self.common.faults.clear();
-        self.close_used_lanes();
-    }
-
-    /// Delays every answer of an endpoint, requests side by side; zero ends it. A fault with a delay of its own
-    /// keeps that, any other is met after this one.
-    pub fn set_delay(&self, endpoint: Endpoint, delay: Duration) {
-        let lane = (!delay.is_zero()).then(|| self.open_lane(delay, None));
-        if let Some(unneeded) = self.common.faults.set_delay(endpoint, lane) {
-            self.close_lane(unneeded);
-        }
-    }
-
-    fn open_lane(&self, delay: Duration, fault: Option<&Arc<Fault>>) -> Lane {
-        let lane = self.common.faults.new_lane();
-        for origin in self.origins() {
-            origin.open_lane(lane, delay, fault.cloned());
-        }
-        lane
-    }
-
-    fn close_lane(&self, lane: Lane) {
-        for origin in self.origins() {
-            origin.close_lane(lane);
-        }
-    }
-
-    fn close_used_lanes(&self) {
-        for lane in self.common.faults.used_up() {
-            self.close_lane(lane);
-        }
-    }
-}
-
 /// What happened.
 impl Sandbox {
-    /// How many requests of an endpoint arrived, answered or not.
-    pub fn count(&self, endpoint: Endpoint) -> u64 {
-        self.common.counters.get(endpoint)
-    }
-
-    /// How many requests arrived in all.
-    pub fn total(&self) -> u64 {
-        Endpoint::ALL.into_iter().map(|endpoint| self.count(endpoint)).sum()
-    }
-
     /// How many access tokens step 3 gave out.
     pub fn tokens_issued(&self) -> u64 {
         self.spatiafi.tokens.issued(TokenKind::Access)
@@ -272,38 +167,7 @@ impl Sandbox {
 
     /// Sets all counts back to zero. The log stays.
     pub fn reset_counters(&self) {
-        self.common.counters.reset();
+        self.reset_counts();
         self.spatiafi.tokens.reset_issued();
-    }
-
-    /// The last requests in the order of their answers. A request whose client hung up during a delay is counted
-    /// but not here.
-    pub fn requests(&self) -> Vec<LoggedRequest> {
-        self.common.log.requests()
-    }
-
-    /// Empties the log. The counts stay.
-    pub fn clear_requests(&self) {
-        self.common.log.clear();
-    }
-
-    /// How many requests the log keeps. Default: 1,000.
-    pub fn set_log_limit(&self, limit: usize) {
-        self.common.log.set_limit(limit);
-    }
-
-    /// Calls `observer` with each request as it is answered, on the server's thread: it must not block.
-    pub fn observe(&self, observer: impl Fn(&LoggedRequest) + Send + Sync + 'static) {
-        self.common.log.set_observer(Arc::new(observer));
-    }
-}
-
-fn write_readable(path: &Path, text: &str) {
-    fs::write(path, text).expect("a fresh folder can be written to");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-            .expect("our own file can be opened to all");
     }
 }

@@ -68,20 +68,25 @@ fn denied(settings: &Value) -> bool {
 fn a_shell_reads_the_export_lines() {
     let mut program = Program::start(&[], Stdio::null());
     let mut script = String::new();
-    while !script.contains("# demo account") {
+    while !script.contains("# Spacebring demo account") {
         script += &program.line();
     }
-    script += "printf '%s|' \"$SPATIAFI_AUTH_URL\" \"$SPATIAFI_USERNAME\" \"$SPATIAFI_PASSWORD\" \"$SPATIAFI_CLIENT_ID\"";
+    script += "printf '%s|' \"$SPATIAFI_AUTH_URL\" \"$SPATIAFI_USERNAME\" \"$SPATIAFI_PASSWORD\" \
+               \"$SPACEBRING_API_URL\" \"$SPACEBRING_CLIENT_ID\" \"$SPACEBRING_CLIENT_SECRET\"";
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
-    let [auth_url, username, password, client_id, ""] = output.split('|').collect::<Vec<_>>()[..] else {
+    let [auth_url, username, password, api_url, client_id, client_secret, ""] =
+        output.split('|').collect::<Vec<_>>()[..]
+    else {
         panic!("{output}");
     };
-    assert!(!client_id.is_empty());
-
-    let url = format!("{auth_url}/api/v1/auth/jwt/token/basic");
-    let reply = call(&agent(), "GET", &url, &[("authorization", &basic(username, password))], "");
-    assert_eq!(reply.status, 200, "{}", reply.text);
+    for (url, username, password) in [
+        (format!("{auth_url}/api/v1/auth/jwt/token/basic"), username, password),
+        (format!("{api_url}/locations/v1"), client_id, client_secret),
+    ] {
+        let reply = call(&agent(), "GET", &url, &[("authorization", &basic(username, password))], "");
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
 }
 
 #[test]
@@ -109,7 +114,9 @@ fn a_signal_stops_it_and_the_certificate_goes() {
     for signal in ["INT", "TERM"] {
         let mut program = Program::start(&["--json", "--tls"], Stdio::null());
         let settings = program.settings();
-        assert!(settings["SPATIAFI_AUTH_URL"].as_str().unwrap().starts_with("https://127.0.0.1:"));
+        for url in ["SPATIAFI_AUTH_URL", "SPACEBRING_API_URL"] {
+            assert!(settings[url].as_str().unwrap().starts_with("https://127.0.0.1:"), "{url}");
+        }
         let ca_file = settings["KEYFOB_CA_FILE"].as_str().unwrap();
         assert!(std::fs::read_to_string(ca_file).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
         program.signal(signal);
@@ -135,10 +142,12 @@ fn options_take_effect() {
     let lives = reply.json()["expires_at"].as_i64().unwrap() - unix;
     assert!((7..=9).contains(&lives), "{lives}");
 
+    call(&agent(), "GET", &format!("{}/locations/v1", setting("SPACEBRING_API_URL")), &[], "");
+
     drop(program.child.stdin.take());
     let (success, said) = program.end();
     assert!(success);
-    assert_eq!(said, "auth GET /api/v1/auth/jwt/token/basic -> 200\n");
+    assert_eq!(said, "auth GET /api/v1/auth/jwt/token/basic -> 200\nspacebring GET /locations/v1 -> 401\n");
 }
 
 #[test]

@@ -10,14 +10,13 @@ use super::{PASSWORD, SpatiaFi, USERNAME};
 use crate::Endpoint;
 use crate::answer::Answer;
 use crate::origin::Service;
-use crate::request::{Request, once};
+use crate::request::{FORM, Request, once, parse_form};
 use crate::tokens::TokenKind;
 
 pub(crate) const BASIC_TOKEN: &str = "/api/v1/auth/jwt/token/basic";
 pub(crate) const CLIENTS: &str = "/api/v1/clients/";
 pub(crate) const TOKEN: &str = "/api/v1/auth/jwt/token";
 
-const FORM: &str = "application/x-www-form-urlencoded";
 const GRANT_TYPE: &str = "client_credentials";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -112,7 +111,9 @@ impl Auth {
             ));
         }
 
-        let form = parse_form(request.body())?;
+        let form = parse_form(request.body()).ok_or_else(|| {
+            Answer::unprocessable("form_encoding", &["body"], "The form is not encoded as it should be")
+        })?;
         let grant_type = once(&form, "body", "grant_type")?;
         let assertion_type = once(&form, "body", "client_assertion_type")?;
         let assertion = once(&form, "body", "client_assertion")?;
@@ -161,21 +162,4 @@ fn elsewhere(request: &Request<'_>) -> Answer {
         return Answer::empty(307).with_header("Location", format!("{}{CLIENTS}", request.base_url()));
     }
     Answer::detail(404, "Not Found")
-}
-
-/// Reads a form, each byte of which must be one that a careful encoder writes (RFC 6749, appendix B).
-fn parse_form(body: &[u8]) -> Result<Vec<(String, String)>, Answer> {
-    let is_encoded = body.iter().enumerate().all(|(at, byte)| match byte {
-        b'%' => body.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
-        b'&' | b'=' | b'+' | b'*' | b'-' | b'.' | b'_' | b'~' => true,
-        _ => byte.is_ascii_alphanumeric(),
-    });
-    if !is_encoded {
-        return Err(Answer::unprocessable(
-            "form_encoding",
-            &["body"],
-            "The form is not encoded as it should be",
-        ));
-    }
-    Ok(form_urlencoded::parse(body).into_owned().collect())
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod spacebring;
+
 use std::time::Duration;
 
 use base64::Engine;

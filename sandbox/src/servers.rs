@@ -1,0 +1,192 @@
+//! What the sandboxes of both services have in common: servers, their clock, faults, counts and log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::fault::Lane;
+use crate::origin::{Common, Origin, Service};
+use crate::tls::TestAuthority;
+use crate::{Clock, Endpoint, Fault, LoggedRequest, ServerCertificate};
+
+/// The servers of a sandbox: [`Sandbox`](crate::Sandbox) and [`SpacebringSandbox`](crate::SpacebringSandbox) are
+/// used as one through `Deref`.
+pub struct Servers {
+    common: Arc<Common>,
+    origins: Vec<Origin>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// An authority and the file that tells clients of it.
+pub(crate) struct Tls {
+    authority: TestAuthority,
+    folder: TempDir,
+}
+
+impl Tls {
+    pub(crate) fn new() -> Self {
+        let authority = TestAuthority::new().expect("an authority can be made");
+        let folder = tempfile::Builder::new().prefix("keyfob-sandbox-").tempdir();
+        let tls = Self { authority, folder: folder.expect("there is a place for temporary files") };
+        write_readable(&tls.ca_file(), &tls.authority.pem());
+        tls
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+}
+
+impl Servers {
+    pub(crate) fn new(clock: Clock, tls: Option<Arc<Tls>>) -> Self {
+        let common = Arc::new(Common { clock, ..Common::default() });
+        Self { common, origins: Vec::new(), tls }
+    }
+
+    pub(crate) fn open(&mut self, name: &'static str, service: impl Service) {
+        let authority = self.tls.as_ref().map(|tls| &tls.authority);
+        self.origins.push(Origin::start(name, service, &self.common, authority));
+    }
+
+    pub(crate) fn url(&self, name: &str) -> String {
+        let origin = self.origins.iter().find(|origin| origin.name() == name);
+        origin.expect("a sandbox asks for its own servers").url()
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
+    /// The variable that tells clients of the authority, if there is one.
+    pub(crate) fn ca_env(&self) -> Option<(&'static str, String)> {
+        self.ca_file().map(|path| ("KEYFOB_CA_FILE", path.display().to_string()))
+    }
+
+    pub(crate) fn reset_counts(&self) {
+        self.common.counters.reset();
+    }
+}
+
+/// How they are reached, and by which clock.
+impl Servers {
+    /// The clock that everything here goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.common.clock
+    }
+
+    /// The authority's certificate, if this sandbox speaks TLS.
+    pub fn ca_pem(&self) -> Option<String> {
+        self.tls.as_ref().map(|tls| tls.authority.pem())
+    }
+
+    /// A file with [`Servers::ca_pem`], removed with the sandbox.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(|tls| tls.ca_file())
+    }
+
+    /// Shows another certificate on new connections; open ones go on. Of no effect without TLS.
+    ///
+    /// # Panics
+    ///
+    /// If the certificate cannot be made.
+    pub fn set_certificate(&self, kind: ServerCertificate) {
+        if let Some(tls) = &self.tls {
+            for front in self.origins.iter().filter_map(Origin::front) {
+                front.set_config(tls.authority.server_config(kind));
+            }
+        }
+    }
+}
+
+/// What goes wrong.
+impl Servers {
+    /// Queues a fault for the next request of an endpoint, behind those that wait already.
+    pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.close_used_lanes();
+        let fault = Arc::new(fault);
+        let lane = fault.own_delay().map(|delay| self.open_lane(delay, Some(&fault)));
+        self.common.faults.push(endpoint, fault, lane);
+    }
+
+    /// Forgets all faults. Lasting delays stay.
+    pub fn clear_faults(&self) {
+        self.common.faults.clear();
+        self.close_used_lanes();
+    }
+
+    /// Delays every answer of an endpoint, requests side by side; zero ends it. A fault with a delay of its own
+    /// keeps that, any other is met after this one.
+    pub fn set_delay(&self, endpoint: Endpoint, delay: Duration) {
+        let lane = (!delay.is_zero()).then(|| self.open_lane(delay, None));
+        if let Some(unneeded) = self.common.faults.set_delay(endpoint, lane) {
+            self.close_lane(unneeded);
+        }
+    }
+
+    fn open_lane(&self, delay: Duration, fault: Option<&Arc<Fault>>) -> Lane {
+        let lane = self.common.faults.new_lane();
+        for origin in &self.origins {
+            origin.open_lane(lane, delay, fault.cloned());
+        }
+        lane
+    }
+
+    fn close_lane(&self, lane: Lane) {
+        for origin in &self.origins {
+            origin.close_lane(lane);
+        }
+    }
+
+    fn close_used_lanes(&self) {
+        for lane in self.common.faults.used_up() {
+            self.close_lane(lane);
+        }
+    }
+}
+
+/// What happened.
+impl Servers {
+    /// How many requests of an endpoint arrived, answered or not.
+    pub fn count(&self, endpoint: Endpoint) -> u64 {
+        self.common.counters.get(endpoint)
+    }
+
+    /// How many requests arrived in all.
+    pub fn total(&self) -> u64 {
+        Endpoint::ALL.into_iter().map(|endpoint| self.count(endpoint)).sum()
+    }
+
+    /// The last requests in the order of their answers. A request whose client hung up during a delay is counted
+    /// but not here.
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.common.log.requests()
+    }
+
+    /// Empties the log. The counts stay.
+    pub fn clear_requests(&self) {
+        self.common.log.clear();
+    }
+
+    /// How many requests the log keeps. Default: 1,000.
+    pub fn set_log_limit(&self, limit: usize) {
+        self.common.log.set_limit(limit);
+    }
+
+    /// Calls `observer` with each request as it is answered, on the server's thread: it must not block.
+    pub fn observe(&self, observer: impl Fn(&LoggedRequest) + Send + Sync + 'static) {
+        self.common.log.set_observer(Arc::new(observer));
+    }
+}
+
+fn write_readable(path: &Path, text: &str) {
+    fs::write(path, text).expect("a fresh folder can be written to");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+            .expect("our own file can be opened to all");
+    }
+}
