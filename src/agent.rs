@@ -15,6 +15,7 @@ use ureq::{Agent, Body, SendBody};
 use crate::clock::Deadline;
 use crate::endpoint::{Endpoint, Origin};
 use crate::http::{TRIES, Trouble, pause, retry_after, unwrap_unsent};
+use crate::pace::Pace;
 use crate::{Basic, Clock, Error, ErrorKind, Http, Token, TokenSource, check};
 
 /// Request bodies up to this size are kept, so that the request can be repeated.
@@ -72,6 +73,7 @@ pub struct AgentBuilder {
     deadline: Duration,
     status_as_error: bool,
     max_idle: usize,
+    rate: u32,
 }
 
 impl AgentBuilder {
@@ -85,6 +87,7 @@ impl AgentBuilder {
             deadline: Duration::from_secs(60),
             status_as_error: true,
             max_idle: 16,
+            rate: 0,
         }
     }
 
@@ -130,6 +133,14 @@ impl AgentBuilder {
         self
     }
 
+    /// Sends at most so many signed requests per second, repeats included, evenly spaced and in the order of asking;
+    /// those that would wait past the deadline fail at once. All clones of the agent count together. 0 is no limit.
+    /// Default: 0.
+    pub fn with_rate(mut self, per_second: u32) -> Self {
+        self.rate = per_second;
+        self
+    }
+
     /// The agent. It may be cloned and shared between threads.
     ///
     /// # Errors
@@ -138,7 +149,7 @@ impl AgentBuilder {
         if self.origins.is_empty() {
             return Err(Error::invalid("the agent has no origin to sign requests for: name one"));
         }
-        let Self { http, auth, origins, headers, deadline, status_as_error, max_idle } = self;
+        let Self { http, auth, origins, headers, deadline, status_as_error, max_idle, rate } = self;
         let clock = http.clock().clone();
         Ok(http.api_agent(max_idle, |agent| Signing {
             agent,
@@ -149,6 +160,7 @@ impl AgentBuilder {
             status_as_error,
             clock,
             forced: Forced { since: Deadline::after(Duration::MAX), at: AtomicU64::new(0) },
+            pace: Pace::new(rate),
         }))
     }
 }
@@ -183,6 +195,7 @@ struct Signing {
     status_as_error: bool,
     clock: Clock,
     forced: Forced,
+    pace: Option<Pace>,
 }
 
 impl Middleware for Signing {
@@ -225,6 +238,9 @@ impl Signing {
         loop {
             tries += 1;
             let repeatable = body.is_repeatable();
+            if let Some(pace) = self.pace.as_ref().filter(|_| signed) {
+                pace.wait(&deadline).map_err(other)?;
+            }
             let request = self.sign(&parts, signed, token.as_deref())?;
             let outcome = self.send(request, &mut body, &deadline, fresh_connection);
             let wait = match &outcome {
@@ -244,7 +260,7 @@ impl Signing {
                     502..=504 if idempotent && tries < TRIES => {
                         Some(pause(retry_after(response.headers(), &self.clock), tries))
                     }
-                    200..=299 => {
+                    200..=299 if signed => {
                         self.forced.clear();
                         None
                     }
@@ -294,7 +310,8 @@ impl Signing {
             }
             source.invalidate(refused);
             if repeatable {
-                return token_of(source, deadline).map(Some);
+                // A source that knows no other token gives the same again.
+                return token_of(source, deadline).map(|new| Some(new).filter(|new| !new.is_same(refused)));
             }
         }
         Ok(Some(current).filter(|_| repeatable))

@@ -6,7 +6,7 @@ use ureq::http::Uri;
 use ureq::http::uri::Scheme;
 
 use crate::resolver::literal;
-use crate::{Error, check};
+use crate::{Error, Secret, check, form};
 
 /// The URL of an endpoint: https (http on loopback only), with a host, without user info or fragment.
 ///
@@ -27,6 +27,19 @@ impl Endpoint {
         let uri: Uri = url.parse().map_err(|_| Error::invalid(format!("the {what} is not a URL")))?;
         let origin = Origin::of(&uri).map_err(|why| Error::invalid(format!("the {what} {why}")))?;
         Ok(Self { uri, origin })
+    }
+
+    /// The same with a secret in its query, which is shown as little as the rest.
+    pub(crate) fn with_secret_in_query(&self, name: &str, value: &Secret) -> Result<Self, Error> {
+        let separator = if self.uri.query().is_some() { '&' } else { '?' };
+        let base = format!("{}{separator}{name}=", self.uri);
+        let value = form::encode_value(value.expose());
+        let mut uri = String::with_capacity(base.len() + value.len());
+        uri.push_str(&base);
+        uri.push_str(value.expose_str().unwrap_or_default());
+        // Takes over the buffer, which grew never: nothing is left behind here.
+        let uri = Uri::try_from(uri).map_err(|_| Error::invalid("the URL would be too long"))?;
+        Ok(Self { uri, origin: self.origin.clone() })
     }
 
     pub(crate) fn uri(&self) -> &Uri {
@@ -92,6 +105,19 @@ impl Origin {
             None => default_port,
         };
         Ok(Self { scheme: scheme.clone(), host: host.to_ascii_lowercase(), port })
+    }
+
+    pub(crate) fn is_plain_http(&self) -> bool {
+        self.scheme == Scheme::HTTP
+    }
+
+    /// In lower case; an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether a URL is of this origin. User info disqualifies it.

@@ -5,12 +5,18 @@
 //! [`CachingSource`](crate::CachingSource).
 
 mod app_credentials;
+mod authorization_code;
 mod basic_token;
 mod client_assertion;
+mod refresh;
+mod revoke;
 
 pub use app_credentials::AppCredentials;
+pub use authorization_code::{AuthorizationCode, Login};
 pub use basic_token::BasicToken;
 pub use client_assertion::ClientAssertion;
+pub use refresh::Refresh;
+pub use revoke::Revoke;
 
 use crate::{Error, Http, Token};
 

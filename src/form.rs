@@ -26,6 +26,23 @@ pub(crate) fn encode_value(value: &[u8]) -> Secret {
     out
 }
 
+/// Decodes one value. What is no percent-encoding stays as it is.
+pub(crate) fn decode_value(value: &[u8]) -> Secret {
+    let mut out = Secret::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|&b| char::from(b).to_digit(16));
+        let (byte, len) = match (byte, digit(0), digit(1)) {
+            (b'+', ..) => (b' ', 0),
+            (b'%', Some(high), Some(low)) => (u8::try_from(16 * high + low).unwrap_or(0), 2),
+            _ => (byte, 0),
+        };
+        out.extend(&[byte]);
+        rest = &after[len..];
+    }
+    out
+}
+
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_')
 }
@@ -57,6 +74,17 @@ mod tests {
         let body =
             encode(&[("grant_type", b"client_credentials"), ("a b", "ü&=+/*-._~\n".as_bytes()), ("e", b"")]);
         assert_eq!(text(&body), "grant_type=client_credentials&a+b=%C3%BC%26%3D%2B%2F*-._%7E%0A&e=");
+    }
+
+    #[test]
+    fn decoding_undoes_encoding() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(decode_value(encode_value(&all).expose()).expose(), all);
+        for (encoded, decoded) in
+            [("a%20b%2b+", "a b+ "), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%%41", "%A"), ("", "")]
+        {
+            assert_eq!(text(&decode_value(encoded.as_bytes())), decoded);
+        }
     }
 
     #[test]

@@ -308,7 +308,7 @@ impl Http {
         let response = outcome.map_err(|error| failed(error.into()))?.map_err(failed)?;
 
         let (parts, body) = response.into_parts();
-        let (body, cut) = read(body);
+        let (body, cut) = read(body, call.repeat.takes_part());
         let answer = Answer {
             status: parts.status.as_u16(),
             retry_after: retry_after(&parts.headers, &self.clock),
@@ -326,7 +326,7 @@ impl Http {
         };
         match answer.cut {
             // Nothing of what a server gave may be dropped where it gives it only once.
-            Some(error) if call.repeat != Repeat::Unsent => {
+            Some(error) if !call.repeat.takes_part() => {
                 let transient = error.kind() == ErrorKind::Network;
                 Err(Failure { error, sent: true, transient })
             }
@@ -402,17 +402,30 @@ pub(crate) struct Payload {
 pub(crate) enum Repeat {
     /// 429, 5xx, and failed connections: nothing is lost by asking twice.
     Always,
+    /// As `Always`, but a 2xx is the end, whatever becomes of its body: asked again, the server may say no.
+    Acknowledged,
+    /// 429, 503, and when not a byte of the request was sent: the server did nothing yet.
+    Busy,
     /// Only when not a byte of the request was sent: the server gives its answer once.
     Unsent,
 }
 
 impl Repeat {
     fn status(self, status: u16) -> bool {
-        self == Self::Always && (status == 429 || status >= 500)
+        match self {
+            Self::Always | Self::Acknowledged => status == 429 || status >= 500,
+            Self::Busy => status == 429 || status == 503,
+            Self::Unsent => false,
+        }
     }
 
     fn failure(self, sent: bool) -> bool {
-        self == Self::Always || !sent
+        matches!(self, Self::Always | Self::Acknowledged) || !sent
+    }
+
+    /// Whether an answer is of use though its body is not whole.
+    fn takes_part(self) -> bool {
+        self != Self::Always
     }
 }
 
@@ -447,7 +460,7 @@ impl Answer {
         parsed
             .ok_or("it is not a JSON object with an access_token")
             .and_then(|answer| answer.into_token(obtained_at))
-            .map_err(|why| self.nonsense(call, why))
+            .map_err(|why| self.cut.clone().unwrap_or_else(|| self.nonsense(call, why)))
     }
 
     /// A 2xx that is not what it should be.
@@ -489,6 +502,9 @@ impl Answer {
             (500.., _) => (ErrorKind::Refused, "try again later"),
             (404 | 405, None) => (ErrorKind::Refused, "check the URL"),
             (_, Some("invalid_grant")) => (ErrorKind::LoginRequired, call.advice),
+            (_, Some("invalid_client")) if self.payload.form.is_some() => {
+                (ErrorKind::Refused, "check the client id and secret")
+            }
             _ => (ErrorKind::Refused, call.advice),
         };
         Error::new(kind, call.text(&what, next))
@@ -564,7 +580,7 @@ impl Trouble {
                 let connecting = matches!(which, Timeout::Resolve | Timeout::Connect);
                 let what = match timeout {
                     _ if connecting => "no connection in time".to_owned(),
-                    Some(timeout) => format!("no complete answer within {} s", timeout.as_secs_f32()),
+                    Some(timeout) => format!("no complete answer within {} s", seconds(timeout)),
                     None => "no complete answer in time".to_owned(),
                 };
                 Self { kind: ErrorKind::Timeout, what, next: CHECK, transient: connecting }
@@ -605,6 +621,9 @@ impl Trouble {
             // Of rustls: ureq names its type, but keyfob does not depend on it.
             other if matches!(other, ureq::Error::Protocol(_) | ureq::Error::Http(_)) => {
                 trouble(Protocol, "the answer is not HTTP", "check the URL")
+            }
+            ureq::Error::BodyExceedsLimit(_) => {
+                trouble(Protocol, "the answer is longer than the caller's limit", "raise the limit")
             }
             ureq::Error::BodyStalled => trouble(Protocol, "the answer stalled", "try again"),
             other => Self::tls(&other.to_string()),
@@ -657,13 +676,18 @@ enum Cut {
 }
 
 /// Reads an answer into a wiped buffer: what came, and why it is not whole.
-fn read(body: ureq::Body) -> (Secret, Option<Cut>) {
-    let expected = body.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(4096);
-    let mut buffer = Secret::with_capacity(expected.min(MAX_ANSWER) + 1);
+fn read(body: ureq::Body, part_is_of_use: bool) -> (Secret, Option<Cut>) {
+    /// Larger than any answer that is of use in part.
+    const STEP: usize = 16 * 1024;
+    let length = body.content_length().and_then(|len| usize::try_from(len).ok());
+    let expected = length.unwrap_or(4096).min(MAX_ANSWER);
+    let mut buffer = Secret::with_capacity(expected + 1);
     let mut reader = body.into_reader();
     loop {
         let start = buffer.len();
-        let room = (expected + 1).saturating_sub(start).clamp(1, 16 * 1024);
+        // When a chunk is broken, ureq drops what it has read of those before in the same call: so byte by byte.
+        let most = if part_is_of_use && start < STEP { 1 } else { STEP };
+        let room = (expected + 1).saturating_sub(start).clamp(1, most);
         let result = reader.read(buffer.extend_zeroed(room));
         buffer.truncate(start + result.as_ref().map_or(0, |&n| n));
         match result {
@@ -674,6 +698,11 @@ fn read(body: ureq::Body) -> (Secret, Option<Cut>) {
             Err(e) => return (buffer, Some(Cut::Failed(e.into()))),
         }
     }
+}
+
+/// For texts: to the hundredth, without zeros at the end.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 100.0).round() / 100.0
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110 10.2.3).
@@ -763,7 +792,11 @@ fn unsent(error: ureq::Error) -> ureq::Error {
 pub(crate) fn unwrap_unsent(error: ureq::Error) -> (ureq::Error, bool) {
     match error {
         ureq::Error::Other(inner) => match inner.downcast::<Unsent>() {
-            Ok(unsent) => (unsent.0, false),
+            // A connection that cannot be made takes all the time there is: that is why it is called.
+            Ok(unsent) => match unsent.0 {
+                ureq::Error::Timeout(_) => (ureq::Error::Timeout(Timeout::Connect), false),
+                error => (error, false),
+            },
             Err(other) => (ureq::Error::Other(other), true),
         },
         error => (error, true),

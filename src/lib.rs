@@ -3,7 +3,9 @@
 
 mod agent;
 mod basic;
+mod callback;
 mod check;
+mod client_auth;
 mod clock;
 mod credentials;
 mod endpoint;
@@ -13,15 +15,20 @@ pub mod flow;
 mod form;
 mod http;
 mod jwt;
+mod pace;
+mod random;
+mod redirect;
 mod resolver;
 mod secret;
 mod source;
+pub mod spacebring;
 pub mod spatiafi;
 mod token;
 mod wire;
 
 pub use agent::{AgentBuilder, Auth, classify};
 pub use basic::{Basic, ClientSecretBasic};
+pub use client_auth::ClientAuth;
 pub use clock::Clock;
 pub use credentials::{ClientCredentials, CredentialsFile, PreparedFile};
 pub use error::{Error, ErrorKind};

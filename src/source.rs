@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::Deadline;
 use crate::flow::Grant;
-use crate::http::random_fraction;
+use crate::http::{random_fraction, seconds};
 use crate::{Error, ErrorKind, Http, Token};
 
 /// Where tokens come from. Everything that needs one asks here.
@@ -177,7 +177,7 @@ impl CachingSource {
             if left.is_zero() {
                 let text = format!(
                     "could not get a token: another thread was still getting one after {} s; check the network",
-                    within.as_secs_f32()
+                    seconds(within)
                 );
                 return Err(Error::new(ErrorKind::Timeout, text));
             }

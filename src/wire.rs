@@ -24,6 +24,8 @@ pub(crate) struct TokenAnswer {
     error: Loose,
     error_description: Loose,
     detail: Loose,
+    #[serde(rename = "type")]
+    kind: Loose,
     message: Loose,
 }
 
@@ -42,11 +44,21 @@ impl TokenAnswer {
         serde_json::from_slice(body.expose()).ok().filter(|_| is_object)
     }
 
-    /// The OAuth error code (RFC 6749 5.2: visible ASCII without `"` and `\`).
+    /// The OAuth error code.
     pub(crate) fn error_code(&self) -> Option<&str> {
-        let code = self.error.text()?;
-        let valid = |c: u8| c.is_ascii_graphic() && c != b'"' && c != b'\\';
-        (!code.is_empty() && code.len() <= 64 && code.bytes().all(valid)).then_some(code)
+        // Spacebring says `type` where others say `error`; it counts if it is a code of RFC 6749 5.2.
+        const CODES: [&str; 6] = [
+            "invalid_request",
+            "invalid_client",
+            "invalid_grant",
+            "unauthorized_client",
+            "unsupported_grant_type",
+            "invalid_scope",
+        ];
+        match self.error.text() {
+            Some(code) => oauth_code(code),
+            None => self.kind.text().filter(|code| CODES.contains(code)),
+        }
     }
 
     /// Whether an error is reported, in whatever form.
@@ -102,6 +114,12 @@ fn expiry(obtained_at: SystemTime, expires_in: Option<f64>, expires_at: Option<f
 fn plus(time: SystemTime, seconds: f64) -> Option<SystemTime> {
     let by = Duration::try_from_secs_f64(seconds.abs()).ok()?;
     if seconds < 0.0 { time.checked_sub(by) } else { time.checked_add(by) }
+}
+
+/// The text if it can be an OAuth error code (RFC 6749 4.1.2.1, 5.2: visible ASCII without `"` and `\`).
+pub(crate) fn oauth_code(code: &str) -> Option<&str> {
+    let valid = |c: u8| c.is_ascii_graphic() && c != b'"' && c != b'\\';
+    (!code.is_empty() && code.len() <= 64 && code.bytes().all(valid)).then_some(code)
 }
 
 /// One line of visible text: control characters become spaces, direction marks and the like go, the end is cut.
@@ -309,6 +327,7 @@ mod tests {
                 Some("field required and"),
             ),
             (r#"{"type":"unauthorized","message":"Wrong id"}"#, None, Some("Wrong id")),
+            (r#"{"type":"invalid_grant","message":"It ended"}"#, Some("invalid_grant"), Some("It ended")),
             (r#"{"error":"two words"}"#, None, Some("two words")),
             (r#"{"error":{"code":5,"message":"so nested"}}"#, None, Some("so nested")),
             (r#"{"detail":{"a":1}}"#, None, None),

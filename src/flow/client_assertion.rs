@@ -9,7 +9,7 @@ use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::http::{Call, Payload, Repeat};
 use crate::jwt::{AssertionKey, MIN_KEY_LEN};
-use crate::{Error, Http, Secret, Token, check, form};
+use crate::{Error, Http, Secret, Token, check, form, random};
 
 /// The client credentials grant (RFC 6749 4.4) with `client_secret_jwt` (RFC 7523 2.2): the secret signs, and never
 /// travels.
@@ -119,12 +119,7 @@ impl ClientAssertion {
     fn payload(&self, http: &Http) -> Result<Payload, Error> {
         const TYPE: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let mut jti = [0; 16];
-        getrandom::fill(&mut jti).map_err(|_| {
-            Error::new(
-                crate::ErrorKind::Store,
-                "could not get random bytes from the operating system; try again later",
-            )
-        })?;
+        random::fill(&mut jti)?;
         let now = unix_seconds(http.clock().now());
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
         let assertion = self.key.mint(now, now.saturating_add(lifetime), &jti);

@@ -1,0 +1,86 @@
+//! The other side of `compare`: bare ureq, set up as keyfob sets it up, with an assertion that came ready-made.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use std::{env, fs};
+
+use keyfob_benches::{CALL, Outcome, work};
+use serde::Deserialize;
+use ureq::config::ConfigBuilder;
+use ureq::http::Uri;
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Error};
+
+/// ureq's own resolver starts a thread for each call with a deadline; keyfob's starts none for an address.
+#[derive(Debug)]
+struct Addresses;
+
+impl Resolver for Addresses {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let ip: IpAddr = uri.host().and_then(|host| host.parse().ok()).ok_or(Error::HostNotFound)?;
+        let mut found = self.empty();
+        found.push(SocketAddr::new(ip, uri.port_u16().unwrap_or(443)));
+        Ok(found)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+}
+
+fn main() -> Outcome<()> {
+    let tls = tls()?;
+    let tokens = config(0, &tls).timeout_global(Some(Duration::from_secs(30)));
+    let tokens = Agent::with_parts(tokens.build(), DefaultConnector::default(), Addresses);
+    let calls = config(16, &tls).timeout_per_call(Some(Duration::from_secs(60)));
+    let calls = Agent::with_parts(calls.build(), DefaultConnector::default(), Addresses);
+
+    let answer: Answer = tokens
+        .post(format!("{}/api/v1/auth/jwt/token", env::var("SPATIAFI_AUTH_URL")?))
+        .header("Accept", "application/json")
+        .send_form([
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &env::var("CLIENT_ASSERTION")?),
+        ])?
+        .body_mut()
+        .read_json()?;
+    let authorization = format!("Bearer {}", answer.access_token);
+    let url = format!("{}{CALL}", env::var("SPATIAFI_API_URL")?);
+    work(|| calls.get(&url).header("Authorization", &authorization).call())
+}
+
+fn config(max_idle: usize, tls: &TlsConfig) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!("keyfob/", env!("CARGO_PKG_VERSION")))
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(16 * 1024)
+        .max_response_header_size(16 * 1024 - 1)
+        .max_idle_connections(max_idle)
+        .max_idle_connections_per_host(max_idle)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .tls_config(tls.clone())
+}
+
+fn tls() -> Outcome<TlsConfig> {
+    let Ok(path) = env::var("KEYFOB_CA_FILE") else { return Ok(TlsConfig::default()) };
+    let pem = fs::read(path)?;
+    let authorities = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    });
+    let roots: Vec<_> = authorities.collect::<Result<_, _>>()?;
+    Ok(TlsConfig::builder().root_certs(RootCerts::from(roots)).build())
+}

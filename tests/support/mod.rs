@@ -1,0 +1,359 @@
+//! A raw server on loopback that does what a script says, right or wrong. None of it is `keyfob`'s.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::disallowed_methods, reason = "the server and what is measured run on the machine's clock")]
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// What a server does on one connection. After the last step it closes.
+#[derive(Clone)]
+pub enum Step {
+    /// Reads one request.
+    Read,
+    Send(Vec<u8>),
+    /// Sends a byte each so often.
+    Drip(Vec<u8>, Duration),
+    /// Sends the first, then the second over and over.
+    Flood(Vec<u8>, Vec<u8>),
+    Pause(Duration),
+    /// Says no more and keeps the connection.
+    Hold,
+    /// Closes with a request unread, which makes it a reset.
+    Reset,
+    /// Answers each request until the client is done.
+    Serve(Arc<dyn Fn(&Request) -> Vec<u8> + Send + Sync>),
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The number of the connection, from 0.
+    pub connection: usize,
+    /// Request line and header fields.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The value of a form field that needs no decoding.
+    pub fn form(&self, name: &str) -> Option<&str> {
+        let mut pairs =
+            std::str::from_utf8(&self.body).ok()?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// The request at the start of `bytes` and its length there, once it is whole.
+    fn parse(connection: usize, bytes: &[u8]) -> Option<(Self, usize)> {
+        let head_len = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
+        let mut request = Self { connection, head, body: Vec::new() };
+        let rest = &bytes[head_len..];
+        let body_len = if request.header("transfer-encoding").is_some() {
+            rest.windows(5).position(|end| end == b"0\r\n\r\n")? + 5
+        } else {
+            request.header("content-length").map_or(0, |len| len.parse().expect("a length"))
+        };
+        request.body = rest.get(..body_len)?.to_vec();
+        Some((request, head_len + body_len))
+    }
+}
+
+type Script = dyn Fn(usize) -> Vec<Step> + Send + Sync;
+
+struct Shared {
+    script: Box<Script>,
+    stop: AtomicBool,
+    connections: AtomicUsize,
+    requests: Mutex<Vec<Request>>,
+    open: Mutex<Vec<Weak<TcpStream>>>,
+}
+
+/// Stops by itself when dropped.
+pub struct Server {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Plays the script that is made for each connection from its number, from 0.
+    pub fn scripted(script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), Duration::ZERO, Box::new(script))
+    }
+
+    /// Answers every request, on connections that are kept.
+    pub fn answering(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let answer: Arc<dyn Fn(&Request) -> Vec<u8> + Send + Sync> = Arc::new(answer);
+        Self::scripted(move |_| vec![Step::Serve(answer.clone())])
+    }
+
+    /// Refuses connections for a while before it starts.
+    pub fn late(by: Duration, script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), by, Box::new(script))
+    }
+
+    fn on(listener: TcpListener, late: Duration, script: Box<Script>) -> Self {
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            script,
+            stop: AtomicBool::default(),
+            connections: AtomicUsize::default(),
+            requests: Mutex::default(),
+            open: Mutex::default(),
+        });
+        let listener = if late.is_zero() { Some(listener) } else { None };
+        let its = shared.clone();
+        let acceptor = thread::spawn(move || {
+            let listener = listener.unwrap_or_else(|| {
+                thread::sleep(late);
+                TcpListener::bind(addr).unwrap()
+            });
+            its.accept(&listener);
+        });
+        Self { addr, shared, acceptor: Some(acceptor) }
+    }
+
+    /// `http://127.0.0.1:` and the port.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// How many connections came.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
+    }
+
+    /// The requests that were read.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.shared.requests).clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        let acceptor = self.acceptor.take().expect("it runs until now");
+        while !acceptor.is_finished() {
+            // Wakes `accept`.
+            let _ = TcpStream::connect(self.addr);
+            thread::sleep(Duration::from_millis(1));
+        }
+        let ended = acceptor.join();
+        if !thread::panicking() {
+            ended.expect("the server does not fail");
+        }
+    }
+}
+
+impl Shared {
+    fn accept(self: Arc<Self>, listener: &TcpListener) {
+        let mut handlers = Vec::new();
+        loop {
+            let (stream, _) = listener.accept().unwrap();
+            if self.stop.load(SeqCst) {
+                break;
+            }
+            let stream = Arc::new(stream);
+            stream.set_nodelay(true).unwrap();
+            lock(&self.open).push(Arc::downgrade(&stream));
+            let number = self.connections.fetch_add(1, SeqCst);
+            let shared = self.clone();
+            handlers.push(thread::spawn(move || {
+                let mut connection =
+                    Connection { number, stream, shared, unread: Vec::new(), stopped: false };
+                for step in (connection.shared.script)(number) {
+                    connection.play(step);
+                }
+            }));
+        }
+        for stream in lock(&self.open).iter().filter_map(Weak::upgrade) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        for handler in handlers {
+            handler.join().unwrap();
+        }
+    }
+}
+
+struct Connection {
+    number: usize,
+    /// No other strong reference, so that dropping it closes.
+    stream: Arc<TcpStream>,
+    shared: Arc<Shared>,
+    unread: Vec<u8>,
+    /// The client is gone, or the server.
+    stopped: bool,
+}
+
+impl Connection {
+    fn play(&mut self, step: Step) {
+        if self.stopped || self.shared.stop.load(SeqCst) {
+            return;
+        }
+        match step {
+            Step::Read => {
+                self.read();
+            }
+            Step::Send(bytes) => self.send(&bytes),
+            Step::Drip(bytes, every) => {
+                for byte in bytes {
+                    self.play(Step::Send(vec![byte]));
+                    self.play(Step::Pause(every));
+                }
+            }
+            Step::Flood(first, then) => {
+                self.send(&first);
+                let block = then.repeat(16 * 1024 / then.len() + 1);
+                while !self.stopped {
+                    self.send(&block);
+                }
+            }
+            Step::Pause(pause) => thread::sleep(pause),
+            Step::Hold => {
+                let mut buffer = [0; 4096];
+                while matches!((&*self.stream).read(&mut buffer), Ok(1..)) {}
+                self.stopped = true;
+            }
+            Step::Reset => {
+                self.peek();
+                self.stopped = true;
+            }
+            Step::Serve(answer) => {
+                while let Some(request) = self.read() {
+                    self.send(&answer(&request));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stopped |= (&*self.stream).write_all(bytes).is_err();
+    }
+
+    fn read(&mut self) -> Option<Request> {
+        loop {
+            if let Some((request, len)) = Request::parse(self.number, &self.unread) {
+                self.unread.drain(..len);
+                lock(&self.shared.requests).push(request.clone());
+                return Some(request);
+            }
+            let mut buffer = [0; 16 * 1024];
+            match (&*self.stream).read(&mut buffer) {
+                Ok(n @ 1..) => self.unread.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                _ => {
+                    self.stopped = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Records a request, and leaves it unread.
+    fn peek(&mut self) {
+        let mut buffer = vec![0; 256 * 1024];
+        let mut seen = 0;
+        while let Ok(n @ 1..) = self.stream.peek(&mut buffer) {
+            if let Some((request, _)) = Request::parse(self.number, &buffer[..n]) {
+                lock(&self.shared.requests).push(request);
+                return;
+            }
+            if n == seen {
+                thread::sleep(Duration::from_millis(1));
+            }
+            seen = n;
+        }
+    }
+}
+
+/// A listener whose queue is full: a new connection gets no answer at all.
+pub struct FullBacklog {
+    listener: TcpListener,
+    _queued: Vec<TcpStream>,
+}
+
+impl FullBacklog {
+    /// `None` if the queue of this system cannot be filled.
+    pub fn new() -> Option<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while queued.len() < 8192 {
+            match TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
+                Ok(stream) => queued.push(stream),
+                Err(e) if e.kind() == ErrorKind::TimedOut => return Some(Self { listener, _queued: queued }),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+}
+
+/// An answer with the right length.
+pub fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let separator = if headers.is_empty() { "" } else { "\r\n" };
+    let mut bytes =
+        format!("HTTP/1.1 {status} Status\r\n{headers}{separator}Content-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+pub fn send(bytes: impl AsRef<[u8]>) -> Step {
+    Step::Send(bytes.as_ref().to_vec())
+}
+
+/// What a call returned and how long it took.
+pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = call();
+    (result, start.elapsed())
+}
+
+/// Runs each case on a thread of its own, eight at a time: most of them wait.
+pub fn in_parallel<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, SeqCst)) {
+                    run(case);
+                }
+            });
+        }
+    });
+}
+
+/// A line of `/proc/self/status`, in KiB.
+pub fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
