@@ -17,6 +17,7 @@ mod resolver;
 mod secret;
 mod source;
 pub mod spatiafi;
+mod store;
 mod token;
 mod wire;
 
@@ -29,6 +30,7 @@ pub use http::Http;
 pub use secret::Secret;
 pub use source::{CachingSource, TokenSource};
 pub use spatiafi::SpatiaFi;
+pub use store::{FileStore, LockedRecord, Record, RecordName, TokenStore};
 pub use token::Token;
 pub use ureq;
 

@@ -125,8 +125,7 @@ fn a_certificate_that_the_clock_rules_out_says_to_set_the_clock() {
 fn an_agent_lives_with_a_wrong_clock() {
     let sandbox = Sandbox::start();
     let http = Http::new().with_clock(clock_off_by(&sandbox, -86_400));
-    let credentials =
-        keyfob::ClientCredentials::new(sandbox.client_id(), sandbox.client_secret()).unwrap();
+    let credentials = keyfob::ClientCredentials::new(sandbox.client_id(), sandbox.client_secret()).unwrap();
     let spatiafi = SpatiaFi::new(credentials)
         .with_http(http)
         .with_auth_url(&sandbox.auth_url())

@@ -4,7 +4,17 @@ use std::process::Command;
 
 fn tree(arguments: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--package", "keyfob"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--package",
+            "keyfob",
+        ])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -21,7 +31,15 @@ fn tree(arguments: &[&str]) -> Vec<String> {
 #[test]
 fn direct_dependencies_are_the_ten_that_are_named() {
     let allowed = [
-        "base64", "getrandom", "hmac", "httpdate", "percent-encoding", "serde", "serde_json", "sha2", "ureq",
+        "base64",
+        "getrandom",
+        "hmac",
+        "httpdate",
+        "percent-encoding",
+        "serde",
+        "serde_json",
+        "sha2",
+        "ureq",
         "zeroize",
     ];
     assert_eq!(tree(&["--depth", "1"]), allowed);
@@ -30,7 +48,17 @@ fn direct_dependencies_are_the_ten_that_are_named() {
 #[test]
 fn no_async_runtime_and_no_second_http_stack_below() {
     let all = tree(&[]);
-    for name in ["tokio", "hyper", "futures-util", "async-std", "smol", "reqwest", "flate2", "cookie_store", "openssl"] {
+    for name in [
+        "tokio",
+        "hyper",
+        "futures-util",
+        "async-std",
+        "smol",
+        "reqwest",
+        "flate2",
+        "cookie_store",
+        "openssl",
+    ] {
         assert!(!all.iter().any(|dependency| dependency == name), "{name} in {all:?}");
     }
     assert!(tree(&["--no-default-features"]).iter().all(|name| name != "rustls" && name != "ring"));

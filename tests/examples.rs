@@ -59,9 +59,7 @@ fn the_tour_walks_all_steps() {
     let output = example("tour").output().unwrap();
     ends(&output, 0, "4  access token", "");
     let out = String::from_utf8(output.stdout).unwrap();
-    for part in
-        ["HTTP 400", "check the user name and password", "replaced (true)", "a token after 2 tries"]
-    {
+    for part in ["HTTP 400", "check the user name and password", "replaced (true)", "a token after 2 tries"] {
         assert!(out.contains(part), "{part}: {out}");
     }
 }
@@ -124,8 +122,10 @@ fn settings_that_contradict_or_are_missing_are_told_apart() {
         .output()
         .unwrap();
     ends(&wrong, 4, "", "invalid_client");
-    let plain =
-        against(&sandbox, "spatiafi_cron", &[]).env("SPATIAFI_API_URL", "http://example.com").output().unwrap();
+    let plain = against(&sandbox, "spatiafi_cron", &[])
+        .env("SPATIAFI_API_URL", "http://example.com")
+        .output()
+        .unwrap();
     ends(&plain, 2, "", "plain http, which is allowed for 127.0.0.1, [::1] and localhost only");
     let nobody = against(&sandbox, "spatiafi_login", &["SPATIAFI_USERNAME"]).output().unwrap();
     ends(&nobody, 3, "", "SPATIAFI_USERNAME is not set");
