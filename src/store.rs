@@ -296,6 +296,9 @@ fn failed(doing: &str, path: &Path, cause: &io::Error) -> Error {
         io::ErrorKind::PermissionDenied if cause.raw_os_error().is_none() => {
             "it belongs to someone else, or others may write to it: run chown and chmod 700 on it".to_owned()
         }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull => {
+            format!("{}; name a folder that can be written, with KEYFOB_STORE", cause.kind())
+        }
         kind => kind.to_string(),
     };
     Error::store(format!("could not {doing} {}: {why}", path.display()), cause)
