@@ -1,5 +1,7 @@
 //! A cron job: app credentials from the environment or the file → one API call → its answer on standard output.
 //!
+//! The access token is kept in `KEYFOB_STORE`, or in the user's own folder, so the next run makes no token request.
+//!
 //! `cargo run --example spatiafi_cron`
 
 use std::process::ExitCode;

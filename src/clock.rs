@@ -69,6 +69,19 @@ impl Clock {
         self.0.offset.load(Ordering::Relaxed)
     }
 
+    /// Takes over an offset that was learned by another process when a token came at `obtained_at`, if the local clock is
+    /// still wrong in the same way.
+    pub(crate) fn recall(&self, offset: i64, obtained_at: SystemTime) {
+        let since = |now| seconds_between(obtained_at, now) >= -TOLERANCE;
+        let local = self.local();
+        // A clock that shows a time before the token came is behind. One that was ahead shows a time after it even when
+        // the offset is taken off.
+        let still_wrong = if offset > 0 { !since(local) } else { since(shift(local, offset)) };
+        if offset.abs() > TOLERANCE && still_wrong {
+            self.0.offset.store(offset, Ordering::Relaxed);
+        }
+    }
+
     /// Takes a server's `Date` as the truth if the local clock is more than 30 s off, else trusts the local clock.
     pub(crate) fn learn(&self, date: SystemTime) {
         let behind = seconds_between(self.local(), date);
@@ -104,6 +117,11 @@ impl fmt::Debug for Clock {
 /// Whole Unix seconds, negative before 1970 (RFC 7519 `NumericDate`).
 pub(crate) fn unix_seconds(time: SystemTime) -> i64 {
     seconds_between(SystemTime::UNIX_EPOCH, time)
+}
+
+/// The time at so many Unix seconds, as far as it can be represented.
+pub(crate) fn from_unix_seconds(seconds: i64) -> SystemTime {
+    shift(SystemTime::UNIX_EPOCH, seconds)
 }
 
 fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {

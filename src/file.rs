@@ -1,7 +1,7 @@
 //! Files that hold secrets: written so that a crash leaves the old or the new one, never neither.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -16,16 +16,52 @@ const PROVED_ROOM: usize = 4096;
 /// Reads a regular file, through symlinks, into a wiped buffer. `None` if there is none.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
     // Not opened unless it is a file: opening a pipe would wait for its writer.
-    let size = match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        Ok(_) => return Err(io::ErrorKind::InvalidInput.into()),
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => read_whole(&mut File::open(path)?, metadata.len()).map(Some),
+        Ok(_) => Err(io::ErrorKind::InvalidInput.into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads a file of our own making: no symlink, and nobody else's.
+pub(crate) fn read_own(path: &Path) -> io::Result<Option<Secret>> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
+    trust(&metadata)?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let opened = file.metadata()?;
+        // Replaced in between, by a rename of ours or by a symlink of someone else's: what counts is what was opened.
+        if opened.ino() != metadata.ino() || opened.dev() != metadata.dev() {
+            trust(&opened)?;
+            if fs::symlink_metadata(path).is_ok_and(|now| now.is_symlink()) {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            }
+        }
+        if opened.mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    read_whole(&mut file, metadata.len()).map(Some)
+}
+
+fn read_whole(file: &mut File, size: u64) -> io::Result<Secret> {
     let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
     let size = usize::try_from(size.min(MAX_SIZE + 1)).map_err(|_| too_large())?;
     let mut content = Secret::with_capacity(size + 1);
-    let mut file = File::open(path)?.take(MAX_SIZE + 1);
+    let mut file = file.take(MAX_SIZE + 1);
     loop {
         let start = content.len();
         let room = (size + 1).saturating_sub(start).max(1);
@@ -33,10 +69,71 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
         content.truncate(start + read.as_ref().map_or(0, |&n| n));
         match read {
             Ok(0) if content.len() as u64 > MAX_SIZE => return Err(too_large()),
-            Ok(0) => return Ok(Some(content)),
+            Ok(0) => return Ok(content),
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
+    }
+}
+
+/// Makes a folder that only the user may enter, if it is not there.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Refuses a folder that is a symlink, belongs to someone else, or that others may write to.
+pub(crate) fn trust_folder(folder: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(folder)?;
+    if !metadata.is_dir() && !metadata.is_symlink() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    trust(&metadata)
+}
+
+fn trust(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_symlink() {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if metadata.mode() & 0o022 != 0 || own_user().is_some_and(|own| own != metadata.uid()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+    }
+    Ok(())
+}
+
+/// The user that this process acts for, where the system tells without unsafe code.
+#[cfg(unix)]
+fn own_user() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::OnceLock;
+    static USER: OnceLock<Option<u32>> = OnceLock::new();
+    *USER.get_or_init(|| fs::metadata("/proc/self").ok().map(|metadata| metadata.uid()))
+}
+
+/// Opens a lock's file, which is made if need be and stays.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Removes a file, if there is one; of a symlink, the link.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 
@@ -63,34 +160,34 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Creates the folder (0700) if need be and a temporary file (0600) in it. Symlinks are refused.
+    /// Creates the folder (0700) if need be and a temporary file (0600) in it, and proves that there is room. Symlinks
+    /// are refused.
     pub(crate) fn create(target: &Path) -> io::Result<Self> {
         let folder = folder_of(target);
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
+        make_folder(folder)?;
         for path in [folder, target] {
             if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
-                return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+                return Err(io::ErrorKind::InvalidFilename.into());
             }
         }
-
         let mut temp_name = OsString::from(".");
         temp_name.push(name);
         temp_name.push(format!(".{:016x}.tmp", getrandom::u64().map_err(|_| io::ErrorKind::Other)?));
-        let temp = folder.join(temp_name);
+        let mut new = Self::create_at(target, folder.join(temp_name))?;
+        new.file.write_all(&[b' '; PROVED_ROOM])?;
+        new.file.sync_all()?;
+        Ok(new)
+    }
+
+    /// Creates the temporary file under this name, in a folder that is there.
+    pub(crate) fn create_at(target: &Path, temp: PathBuf) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         // O_EXCL: whoever has put something there first gets nothing of ours.
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut new = Self { file: options.open(&temp)?, temp, target: target.to_owned() };
-        new.file.write_all(&[b' '; PROVED_ROOM])?;
-        new.file.sync_all()?;
-        Ok(new)
+        Ok(Self { file: options.open(&temp)?, temp, target: target.to_owned() })
     }
 
     /// Writes the content through to the disk, still under its temporary name.
@@ -162,7 +259,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     // Windows cannot open folders, and renames there are journaled.
     if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }

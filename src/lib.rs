@@ -23,6 +23,7 @@ mod secret;
 mod source;
 pub mod spacebring;
 pub mod spatiafi;
+mod store;
 mod token;
 mod wire;
 
@@ -36,6 +37,7 @@ pub use http::Http;
 pub use secret::Secret;
 pub use source::{CachingSource, TokenSource};
 pub use spatiafi::SpatiaFi;
+pub use store::{FileStore, LockedRecord, Record, RecordName, TokenStore};
 pub use token::Token;
 pub use ureq;
 

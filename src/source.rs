@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::Deadline;
 use crate::flow::Grant;
 use crate::http::{random_fraction, seconds};
+use crate::store::{Record, RecordName, TokenStore};
 use crate::{Error, ErrorKind, Http, Token};
 
 /// Where tokens come from. Everything that needs one asks here.
@@ -43,6 +44,11 @@ pub trait TokenSource: Send + Sync {
 /// none, and no longer than the deadline of the [`Http`]. If an early renewal fails, the living token is served, and
 /// the next attempt is made 10 s later at the soonest.
 ///
+/// With a [`TokenStore`] the same holds over all processes that share it: memory is asked first, then the store, then the
+/// server, and the store's lock is held from looking again until the new token is saved. A new token is returned only
+/// after it was saved; if saving fails it is returned all the same, since the server may have replaced the old one, and
+/// [`warning`](Self::warning) says so.
+///
 /// ```no_run
 /// # fn main() -> Result<(), keyfob::Error> {
 /// # use std::time::Duration;
@@ -58,10 +64,15 @@ pub struct CachingSource {
     grant: Box<dyn Grant>,
     /// 0.9 to 1: how much of the margin is used.
     jitter: f64,
+    stored: Option<(Arc<dyn TokenStore>, RecordName)>,
+    on_renewed: Option<Callback<Token>>,
+    on_warning: Option<Callback<Error>>,
     current: RwLock<Option<Current>>,
     fetch: Mutex<Fetch>,
     done: Condvar,
 }
+
+type Callback<T> = Box<dyn Fn(&T) + Send + Sync>;
 
 struct Current {
     token: Arc<Token>,
@@ -81,6 +92,8 @@ struct Fetch {
     failed: Option<Error>,
     /// Not before this has passed is another early renewal tried.
     not_before: Option<Deadline>,
+    /// Why the last token was not saved.
+    warning: Option<Error>,
     #[cfg(test)]
     waiting: usize,
 }
@@ -92,6 +105,9 @@ impl CachingSource {
             http,
             grant: Box::new(grant),
             jitter: 1.0 - 0.1 * random_fraction(),
+            stored: None,
+            on_renewed: None,
+            on_warning: None,
             current: RwLock::new(None),
             fetch: Mutex::default(),
             done: Condvar::new(),
@@ -102,6 +118,32 @@ impl CachingSource {
     pub fn with_token(self, token: Token) -> Self {
         self.keep(Arc::new(token));
         self
+    }
+
+    /// Keeps tokens in a store too, so that the next process finds them. Default: memory only.
+    pub fn with_store(mut self, store: Arc<dyn TokenStore>, name: RecordName) -> Self {
+        self.stored = Some((store, name));
+        self
+    }
+
+    /// Called with each new token that the server gave, after it was saved: for callers with a store of their own.
+    ///
+    /// It runs on the thread that fetched, while other threads wait, and must not ask this source for a token.
+    pub fn with_on_renewed(mut self, call: impl Fn(&Token) + Send + Sync + 'static) -> Self {
+        self.on_renewed = Some(Box::new(call));
+        self
+    }
+
+    /// Called with the reason when a new token could not be saved. Otherwise as
+    /// [`with_on_renewed`](Self::with_on_renewed).
+    pub fn with_on_warning(mut self, call: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_warning = Some(Box::new(call));
+        self
+    }
+
+    /// Why the token in memory is not in the store, if it could not be saved.
+    pub fn warning(&self) -> Option<Error> {
+        self.lock().warning.clone()
     }
 
     /// The token in memory, if any: expired or not, refused or not. Fetches nothing.
@@ -145,7 +187,7 @@ impl CachingSource {
             fetch.running = true;
         }
         // The living token serves meanwhile: a server that hangs may not take all of the caller's time.
-        match self.fetch(within / 3) {
+        match self.fetch(min_valid, Hurry::Early, within / 3) {
             Ok(token) => Ok(token),
             Err(_) if living.is_valid_for(min_valid, self.http.clock().now()) => Ok(living),
             Err(error) => Err(error),
@@ -171,7 +213,7 @@ impl CachingSource {
             if !fetch.running {
                 fetch.running = true;
                 drop(fetch);
-                return self.fetch(deadline.remaining());
+                return self.fetch(min_valid, Hurry::Needed, deadline.remaining());
             }
             let left = deadline.remaining();
             if left.is_zero() {
@@ -189,15 +231,18 @@ impl CachingSource {
         }
     }
 
-    /// Runs the grant. The caller has set `running`.
-    fn fetch(&self, within: Duration) -> Result<Arc<Token>, Error> {
+    /// Gets a token from the store or the server. The caller has set `running`.
+    fn fetch(&self, min_valid: Duration, hurry: Hurry, within: Duration) -> Result<Arc<Token>, Error> {
         const PAUSE: Duration = Duration::from_secs(10);
         let ending = Ending(self);
-        let http = self.http.clone().with_timeout(within);
-        let result = self.grant.token(&http, self.current().as_deref()).map(Arc::new);
-        if let Ok(token) = &result {
-            self.keep(token.clone());
-        }
+        let deadline = Deadline::after(within);
+        let result = match &self.stored {
+            None => self.exchange(self.current().as_deref(), &deadline).inspect(|token| {
+                self.keep(token.clone());
+                self.renewed(token);
+            }),
+            Some((store, name)) => self.fetch_stored(store.as_ref(), name, min_valid, hurry, &deadline),
+        };
         let mut fetch = self.lock();
         fetch.not_before = result.is_err().then(|| Deadline::after(PAUSE));
         fetch.failed = result.as_ref().err().cloned();
@@ -206,11 +251,91 @@ impl CachingSource {
         result
     }
 
+    /// Asks the server.
+    fn exchange(&self, previous: Option<&Token>, deadline: &Deadline) -> Result<Arc<Token>, Error> {
+        let http = self.http.clone().with_timeout(deadline.remaining());
+        self.grant.token(&http, previous).map(Arc::new)
+    }
+
+    /// The store's token if it is good; else, with the store locked, a new one.
+    fn fetch_stored(
+        &self,
+        store: &dyn TokenStore,
+        name: &RecordName,
+        min_valid: Duration,
+        hurry: Hurry,
+        deadline: &Deadline,
+    ) -> Result<Arc<Token>, Error> {
+        let before = store.load(name)?;
+        if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, min_valid)) {
+            return Ok(token);
+        }
+        // An early renewal does not wait for another process that may be at the same.
+        let wait = if hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
+        let mut locked = store.lock(name, wait)?;
+        // The second look: someone may have renewed it while we waited. What came then satisfies any `min_valid`.
+        let now = locked.load()?;
+        let is_new = match (&before, &now) {
+            (Some(before), Some(now)) => !before.token().is_same(now.token()),
+            (before, _) => before.is_none(),
+        };
+        let needed = if is_new { Duration::ZERO } else { min_valid };
+        if let Some(token) = now.as_ref().and_then(|record| self.adopt(record, needed)) {
+            return Ok(token);
+        }
+        let current = self.current();
+        let previous = now.as_ref().map(Record::token).or(current.as_deref());
+        let token = match self.exchange(previous, deadline) {
+            Err(error) if error.kind() == ErrorKind::LoginRequired => {
+                // Another program, which does not know our lock, may have used up the refresh token and saved a new one.
+                let newer =
+                    locked.load()?.filter(|record| !previous.is_some_and(|old| old.is_same(record.token())));
+                return newer.and_then(|record| self.adopt(&record, Duration::ZERO)).ok_or(error);
+            }
+            token => token?,
+        };
+        let saved = locked.save(&Record::new(Token::clone(&token), self.http.clock().offset()));
+        drop(locked);
+        self.keep(token.clone());
+        if let (Err(warning), Some(call)) = (&saved, &self.on_warning) {
+            call(warning);
+        }
+        self.lock().warning = saved.err();
+        self.renewed(&token);
+        Ok(token)
+    }
+
+    /// Takes a stored token into memory, if it lives long enough, is not due and has not been refused.
+    fn adopt(&self, record: &Record, min_valid: Duration) -> Option<Arc<Token>> {
+        let token = record.token();
+        let clock = self.http.clock();
+        clock.recall(record.clock_offset(), token.obtained_at());
+        let now = clock.now();
+        let refused =
+            self.read().as_ref().is_some_and(|current| current.refused && current.token.is_same(token));
+        if refused || !token.is_valid_for(min_valid, now) || self.due_at(token).is_some_and(|due| now >= due)
+        {
+            return None;
+        }
+        let token = Arc::new(token.clone());
+        self.keep(token.clone());
+        Some(token)
+    }
+
+    fn renewed(&self, token: &Token) {
+        if let Some(call) = &self.on_renewed {
+            call(token);
+        }
+    }
+
+    fn due_at(&self, token: &Token) -> Option<SystemTime> {
+        let at = token.expires_at()?;
+        let lifetime = at.duration_since(token.obtained_at()).unwrap_or_default();
+        at.checked_sub(margin(lifetime).mul_f64(self.jitter))
+    }
+
     fn keep(&self, token: Arc<Token>) {
-        let due_at = token.expires_at().and_then(|at| {
-            let lifetime = at.duration_since(token.obtained_at()).unwrap_or_default();
-            at.checked_sub(margin(lifetime).mul_f64(self.jitter))
-        });
+        let due_at = self.due_at(&token);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let generation = current.as_ref().map_or(0, |current| current.generation) + 1;
         *current = Some(Current { token, due_at, refused: false, generation });
@@ -223,6 +348,13 @@ impl CachingSource {
     fn lock(&self) -> MutexGuard<'_, Fetch> {
         self.fetch.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a token still lives while a new one is fetched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    Early,
+    Needed,
 }
 
 /// Ends a fetch, also when a grant of the caller's panics: no thread may wait for one that is gone.

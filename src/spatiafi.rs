@@ -3,9 +3,9 @@
 //! Name and password → temporary token → permanent app credentials ([`Login`], once), then app credentials → signed
 //! assertion → access token → API ([`SpatiaFi`], every day).
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{env, fmt};
 
 use ureq::Agent;
 
@@ -13,7 +13,8 @@ use crate::credentials::env_var;
 use crate::endpoint::Endpoint;
 use crate::flow::{AppCredentials, BasicToken, ClientAssertion};
 use crate::{
-    AgentBuilder, Auth, CachingSource, ClientCredentials, CredentialsFile, Error, ErrorKind, Http, Secret,
+    AgentBuilder, Auth, CachingSource, ClientCredentials, CredentialsFile, Error, ErrorKind, FileStore, Http,
+    RecordName, Secret, TokenStore,
 };
 
 /// Where tokens are issued.
@@ -41,12 +42,13 @@ const FILE_NAME: &str = "app_credentials.json";
 ///     .read_to_string()?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SpatiaFi {
     http: Http,
     credentials: ClientCredentials,
     token_url: String,
     api_url: String,
+    store: Option<(Arc<dyn TokenStore>, String)>,
     warnings: Vec<String>,
 }
 
@@ -58,12 +60,14 @@ impl SpatiaFi {
             credentials,
             token_url: join(AUTH_URL, TOKEN_PATH),
             api_url: API_URL.to_owned(),
+            store: None,
             warnings: Vec::new(),
         }
     }
 
     /// With the app credentials of the environment (`SPATIAFI_CLIENT_ID`, `SPATIAFI_CLIENT_SECRET`), else those in the
-    /// official client's file ([`credentials_file`]).
+    /// official client's file ([`credentials_file`]). Tokens are kept in [`FileStore::from_env`], so that the next run
+    /// finds them, under the profile in `KEYFOB_PROFILE` (default: `default`).
     ///
     /// `SPATIAFI_AUTH_URL`, `SPATIAFI_API_URL` and `SPATIAFI_TOKEN_URL` point elsewhere than the public service;
     /// `KEYFOB_CA_FILE` and `KEYFOB_PROXY` are as in [`Http::from_env`]. An empty variable counts as unset.
@@ -77,7 +81,10 @@ impl SpatiaFi {
             Some(credentials) => credentials,
             None => from_file(&mut warnings)?,
         };
-        let mut spatiafi = Self { warnings, ..Self::new(credentials) }.with_http(Http::from_env()?);
+        let profile = env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
+        let mut spatiafi = Self { warnings, ..Self::new(credentials) }
+            .with_http(Http::from_env()?)
+            .with_store(Arc::new(FileStore::from_env()?), &profile);
         if let Some(url) = env_var("SPATIAFI_AUTH_URL")? {
             spatiafi = spatiafi.with_auth_url(&url)?;
         }
@@ -93,6 +100,13 @@ impl SpatiaFi {
     /// Sets the transport. Default: [`Http::new`].
     pub fn with_http(mut self, http: Http) -> Self {
         self.http = http;
+        self
+    }
+
+    /// Keeps tokens in a store, so that the next process finds them. The profile keeps several uses of one client apart.
+    /// Default: memory only.
+    pub fn with_store(mut self, store: Arc<dyn TokenStore>, profile: &str) -> Self {
+        self.store = Some((store, profile.to_owned()));
         self
     }
 
@@ -151,18 +165,21 @@ impl SpatiaFi {
         )
     }
 
-    /// A source that keeps the access token in memory.
+    /// A source that keeps the access token in memory, and in the store if there is one.
     ///
     /// # Errors
-    /// As [`flow`](Self::flow).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
     pub fn source(&self) -> Result<CachingSource, Error> {
-        Ok(CachingSource::new(self.http.clone(), self.flow()?))
+        let source = CachingSource::new(self.http.clone(), self.flow()?);
+        let Some((store, profile)) = &self.store else { return Ok(source) };
+        let name = RecordName::new("spatiafi", &self.token_url, self.credentials.client_id())?;
+        Ok(source.with_store(store.clone(), name.with_profile(profile)?))
     }
 
     /// A [`ureq::Agent`] that signs in by itself: for calls to [`api_url`](Self::api_url).
     ///
     /// # Errors
-    /// As [`flow`](Self::flow).
+    /// As [`source`](Self::source).
     pub fn agent(&self) -> Result<Agent, Error> {
         self.agent_builder(Arc::new(self.source()?))?.build()
     }
@@ -173,6 +190,17 @@ impl SpatiaFi {
     /// None that the setters have not given already.
     pub fn agent_builder(&self, source: Arc<CachingSource>) -> Result<AgentBuilder, Error> {
         AgentBuilder::new(self.http.clone(), Auth::Bearer(source)).with_origin(&self.api_url)
+    }
+}
+
+impl fmt::Debug for SpatiaFi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpatiaFi")
+            .field("http", &self.http)
+            .field("credentials", &self.credentials)
+            .field("token_url", &self.token_url)
+            .field("api_url", &self.api_url)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,9 +19,9 @@ fn example(name: &str) -> Command {
     command
 }
 
-fn against(sandbox: &Sandbox, name: &str, unset: &[&str]) -> Command {
+fn against(service: &Service, name: &str, unset: &[&str]) -> Command {
     let mut command = example(name);
-    command.envs(sandbox.env());
+    command.env("KEYFOB_STORE", &service.store.0).envs(service.sandbox.env());
     for variable in unset {
         command.env_remove(variable);
     }
@@ -34,6 +34,27 @@ fn ends(output: &Output, status: i32, stdout: &str, stderr: &str) {
     assert_eq!(output.status.code(), Some(status), "{out}{err}");
     assert!(out.contains(stdout), "{out}");
     assert!(err.contains(stderr), "{err}");
+}
+
+/// A sandbox, and a place for the tokens that it issues.
+struct Service {
+    sandbox: Sandbox,
+    store: Folder,
+}
+
+impl Service {
+    fn start(sandbox: Sandbox) -> Self {
+        let store = Folder::new(&format!("store{}", sandbox.auth_url().rsplit(':').next().unwrap()));
+        Self { sandbox, store }
+    }
+}
+
+impl std::ops::Deref for Service {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        &self.sandbox
+    }
 }
 
 struct Folder(PathBuf);
@@ -66,15 +87,28 @@ fn the_tour_walks_all_steps() {
 
 #[test]
 fn a_cron_job_takes_its_credentials_from_the_environment_first() {
-    let sandbox = Sandbox::start();
+    let sandbox = Service::start(Sandbox::start());
     let output = against(&sandbox, "spatiafi_cron", &[]).output().unwrap();
     ends(&output, 0, "ce-wildfire-risk", "");
     assert_eq!((sandbox.count(Endpoint::Token), sandbox.total()), (1, 2), "one token, one call");
+
+    let output = against(&sandbox, "spatiafi_cron", &[]).output().unwrap();
+    ends(&output, 0, "ce-wildfire-risk", "");
+    assert_eq!((sandbox.count(Endpoint::Token), sandbox.total()), (1, 3), "the second run has it already");
+
+    let (id, secret) = sandbox.add_client();
+    let others = against(&sandbox, "spatiafi_cron", &[])
+        .env("SPATIAFI_CLIENT_ID", id)
+        .env("SPATIAFI_CLIENT_SECRET", secret)
+        .output()
+        .unwrap();
+    ends(&others, 0, "ce-wildfire-risk", "");
+    assert_eq!(sandbox.count(Endpoint::Token), 2, "other credentials do not see it");
 }
 
 #[test]
 fn login_makes_the_file_that_cron_then_reads() {
-    let sandbox = Sandbox::start();
+    let sandbox = Service::start(Sandbox::start());
     let home = Folder::new("home");
     let run = |name: &str, arguments: &[&str]| {
         against(&sandbox, name, &IN_FILE).env("HOME", &home.0).args(arguments).output().unwrap()
@@ -98,7 +132,7 @@ fn login_makes_the_file_that_cron_then_reads() {
 #[test]
 fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
-    let sandbox = Sandbox::start();
+    let sandbox = Service::start(Sandbox::start());
     let config = Folder::new("config");
     let file = config.0.join("spatiafi/app_credentials.json");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -114,7 +148,7 @@ fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
 
 #[test]
 fn settings_that_contradict_or_are_missing_are_told_apart() {
-    let sandbox = Sandbox::start();
+    let sandbox = Service::start(Sandbox::start());
     let half = against(&sandbox, "spatiafi_cron", &["SPATIAFI_CLIENT_SECRET"]).output().unwrap();
     ends(&half, 2, "", "SPATIAFI_CLIENT_ID is set, but SPATIAFI_CLIENT_SECRET is not");
     let wrong = against(&sandbox, "spatiafi_cron", &[])
@@ -136,7 +170,7 @@ fn settings_that_contradict_or_are_missing_are_told_apart() {
 
 #[test]
 fn bulk_answers_in_the_order_of_the_file() {
-    let sandbox = Sandbox::start();
+    let sandbox = Service::start(Sandbox::start());
     let folder = Folder::new("bulk");
     let points = folder.0.join("points");
     let lines: Vec<String> = (0..500).map(|i| format!("{}.5,{}.25", i % 180, i % 90)).collect();
@@ -158,7 +192,7 @@ fn bulk_answers_in_the_order_of_the_file() {
 
 #[test]
 fn over_tls_with_a_ca_of_ones_own() {
-    let sandbox = Sandbox::start_tls();
+    let sandbox = Service::start(Sandbox::start_tls());
     ends(&against(&sandbox, "spatiafi_cron", &[]).output().unwrap(), 0, "ce-wildfire-risk", "");
     let untrusted = against(&sandbox, "spatiafi_cron", &["KEYFOB_CA_FILE"]).output().unwrap();
     ends(&untrusted, 5, "", "its certificate is not from a trusted authority; name its CA file");

@@ -1,0 +1,375 @@
+//! The file store: what it refuses, what it survives, and one renewal for many processes.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests over processes live in real time")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use keyfob::flow::{ClientAssertion, Grant};
+use keyfob::{
+    CachingSource, Clock, ErrorKind, FileStore, Http, Record, RecordName, Token, TokenSource as _,
+    TokenStore as _,
+};
+use keyfob_sandbox::{Endpoint, Sandbox};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("keyfob-store-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn store(&self) -> FileStore {
+        FileStore::new(self.0.join("keyfob"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn name() -> RecordName {
+    RecordName::new("spatiafi", "https://auth.example/token", "client").unwrap()
+}
+
+fn record(access_token: &str) -> Record {
+    let token = Token::new(access_token, SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
+    let token = token.with_refresh_token("re\"fresh\\é\n").with_scope("a b");
+    Record::new(token.with_expires_at(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000)), -75)
+}
+
+fn save(store: &FileStore, record: &Record) {
+    store.lock(&name(), Duration::from_secs(5)).unwrap().save(record).unwrap();
+}
+
+fn loaded(store: &FileStore) -> Option<String> {
+    let record = store.load(&name()).unwrap()?;
+    Some(record.token().access_token().expose_str().unwrap().to_owned())
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn files(store: &FileStore) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(store.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, keyfob::Error>, text: &str) {
+    let error = result.err().expect("refused");
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Store, text));
+}
+
+#[test]
+fn a_record_comes_back_as_it_was() {
+    let folder = Folder::new("round");
+    let store = folder.store();
+    assert!(store.load(&name()).unwrap().is_none(), "nothing there, and nothing made by looking");
+    assert!(!folder.0.exists());
+    save(&store, &record("one"));
+    let found = store.load(&name()).unwrap().unwrap();
+    let (token, saved) = (found.token(), record("one"));
+    assert_eq!(token.access_token().expose(), b"one");
+    assert_eq!(token.refresh_token().unwrap().expose(), saved.token().refresh_token().unwrap().expose());
+    assert_eq!(token.expires_at(), saved.token().expires_at());
+    assert_eq!(token.obtained_at(), saved.token().obtained_at());
+    assert_eq!((token.scope(), found.clock_offset()), (Some("a b"), -75));
+
+    assert_eq!(mode(store.folder()), 0o700);
+    assert_eq!(mode(&store.path(&name())), 0o600);
+    let base = store.path(&name()).file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(files(&store), [base.clone(), format!("{base}.lock")]);
+
+    store.lock(&name(), Duration::ZERO).unwrap().remove().unwrap();
+    assert!(store.load(&name()).unwrap().is_none());
+    assert_eq!(files(&store), [format!("{base}.lock")], "the lock's file stays");
+}
+
+#[test]
+fn records_of_other_names_are_not_seen() {
+    let folder = Folder::new("names");
+    let store = folder.store();
+    save(&store, &record("one"));
+    for other in [
+        RecordName::new("spacebring", "https://auth.example/token", "client").unwrap(),
+        RecordName::new("spatiafi", "https://auth.example/token2", "client").unwrap(),
+        RecordName::new("spatiafi", "https://auth.example/token", "client2").unwrap(),
+        RecordName::new("spatiafi", "https://auth.example/tokenclient", "x").unwrap(),
+        name().with_profile("work").unwrap(),
+    ] {
+        assert!(store.load(&other).unwrap().is_none(), "{other:?}");
+    }
+}
+
+/// Written by version 1, and readable for ever.
+#[test]
+fn the_first_format_is_still_read() {
+    let folder = Folder::new("v1");
+    let store = folder.store();
+    save(&store, &record("any"));
+    let v1 = r#"{"version":1,"service":"spatiafi","token_url":"https://auth.example/token","client_id":"client","profile":"default","access_token":"old","expires_at":2000,"obtained_at":1000,"clock_offset":0}"#;
+    fs::write(store.path(&name()), v1).unwrap();
+    assert_eq!(loaded(&store).as_deref(), Some("old"));
+    assert!(
+        store.path(&name()).ends_with("spatiafi-8f46ad3a94d93498b458fc6ac5c71283.json"),
+        "{:?}",
+        store.path(&name())
+    );
+    fs::write(store.path(&name()), v1.replace("\"version\":1", "\"version\":2,\"more\":[]")).unwrap();
+    refused(
+        store.load(&name()),
+        &format!(
+            "{} was written by a newer keyfob (version 2): update this program",
+            store.path(&name()).display()
+        ),
+    );
+}
+
+#[test]
+fn what_cannot_be_read_counts_as_absent_and_is_put_aside() {
+    let folder = Folder::new("broken");
+    let store = folder.store();
+    save(&store, &record("good"));
+    let path = store.path(&name());
+    let good = fs::read(&path).unwrap();
+    let huge = vec![b'x'; 2 << 20];
+    let other = String::from_utf8(good.clone()).unwrap().replace("client", "klient");
+    let cases: Vec<&[u8]> =
+        vec![b"", b"{", b"null", b"\xff\xfe", &good[..good.len() / 2], &huge, other.as_bytes()];
+    for content in cases {
+        fs::write(&path, content).unwrap();
+        assert_eq!(loaded(&store), None);
+        assert!(!path.exists());
+        assert_eq!(fs::read(path.with_extension("json.unreadable")).unwrap(), content);
+        save(&store, &record("good"));
+        assert_eq!(loaded(&store).as_deref(), Some("good"));
+    }
+}
+
+#[test]
+fn symlinks_are_refused_at_every_place() {
+    let folder = Folder::new("links");
+    let elsewhere = folder.0.join("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    let store = folder.store();
+
+    symlink(&elsewhere, store.folder()).unwrap();
+    let text =
+        |doing: &str, path: &Path| format!("could not {doing} {}: it is a symbolic link", path.display());
+    refused(store.load(&name()), &text("read", store.folder()));
+    refused(store.lock(&name(), Duration::ZERO).map(drop), &text("use", store.folder()));
+    fs::remove_file(store.folder()).unwrap();
+
+    save(&store, &record("mine"));
+    let path = store.path(&name());
+    let target = elsewhere.join("target");
+    fs::rename(&path, &target).unwrap();
+    symlink(&target, &path).unwrap();
+    refused(store.load(&name()), &text("read", &path));
+    fs::remove_file(&path).unwrap();
+
+    let lock = path.with_extension("json.lock");
+    fs::remove_file(&lock).unwrap();
+    symlink(&target, &lock).unwrap();
+    refused(store.lock(&name(), Duration::ZERO).map(drop), &text("open", &lock));
+    fs::remove_file(&lock).unwrap();
+
+    // At the temporary file the link goes, and what it points to is not written to.
+    let before = fs::read(&target).unwrap();
+    symlink(&target, path.with_extension("json.tmp")).unwrap();
+    save(&store, &record("new"));
+    assert_eq!(fs::read(&target).unwrap(), before);
+    assert_eq!(loaded(&store).as_deref(), Some("new"));
+}
+
+#[test]
+fn folders_and_files_that_others_can_write_to_are_refused_and_open_ones_are_closed() {
+    let folder = Folder::new("modes");
+    let store = folder.store();
+    save(&store, &record("mine"));
+    let path = store.path(&name());
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(loaded(&store).as_deref(), Some("mine"));
+    assert_eq!(mode(&path), 0o600, "tightened");
+    let why = "it belongs to someone else, or others may write to it: run chown and chmod 700 on it";
+    for (place, bad, good) in [(path.as_path(), 0o666, 0o600), (store.folder(), 0o777, 0o700)] {
+        fs::set_permissions(place, Permissions::from_mode(bad)).unwrap();
+        refused(store.load(&name()), &format!("could not read {}: {why}", place.display()));
+        fs::set_permissions(place, Permissions::from_mode(good)).unwrap();
+    }
+    assert_eq!(loaded(&store).as_deref(), Some("mine"));
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleaned_up_by_the_next_run() {
+    let folder = Folder::new("left");
+    let store = folder.store();
+    save(&store, &record("good"));
+    let temp = store.path(&name()).with_extension("json.tmp");
+    fs::write(&temp, "half a tok").unwrap();
+    assert_eq!(loaded(&store).as_deref(), Some("good"));
+    assert!(!temp.exists());
+
+    // While someone writes, it is theirs.
+    fs::write(&temp, "being written").unwrap();
+    let lock = store.lock(&name(), Duration::ZERO).unwrap();
+    assert_eq!(loaded(&store).as_deref(), Some("good"));
+    assert!(temp.exists());
+    drop(lock);
+}
+
+#[test]
+fn a_lock_is_waited_for_until_the_deadline() {
+    let folder = Folder::new("lock");
+    let store = folder.store();
+    let held = store.lock(&name(), Duration::ZERO).unwrap();
+    let error = store.lock(&name(), Duration::from_millis(50)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let lock = store.path(&name()).with_extension("json.lock");
+    assert_eq!(
+        error.to_string(),
+        format!("could not lock {} within 0.05 s: another process holds it; try again", lock.display())
+    );
+    drop(held);
+    store.lock(&name(), Duration::ZERO).unwrap();
+}
+
+fn source(sandbox: &Sandbox, store: &FileStore, http: &Http) -> CachingSource {
+    let flow =
+        ClientAssertion::new(&sandbox.token_url(), sandbox.client_id(), sandbox.client_secret()).unwrap();
+    let name = RecordName::new("spatiafi", &sandbox.token_url(), sandbox.client_id()).unwrap();
+    CachingSource::new(http.clone(), flow).with_store(Arc::new(store.clone()), name)
+}
+
+#[test]
+fn the_second_run_asks_for_no_token() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new("second"));
+    let first = source(&sandbox, &folder.store(), &Http::new()).token(Duration::ZERO).unwrap();
+    let second = source(&sandbox, &folder.store(), &Http::new()).token(Duration::ZERO).unwrap();
+    assert_eq!(first.access_token().expose(), second.access_token().expose());
+    assert_eq!(sandbox.count(Endpoint::Token), 1);
+}
+
+#[test]
+fn a_refused_token_is_renewed_and_saved_for_the_others() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new("refused"));
+    let (one, two) =
+        (source(&sandbox, &folder.store(), &Http::new()), source(&sandbox, &folder.store(), &Http::new()));
+    let old = one.token(Duration::ZERO).unwrap();
+    two.token(Duration::ZERO).unwrap();
+    one.invalidate(&old);
+    let new = one.token(Duration::ZERO).unwrap();
+    two.invalidate(&old);
+    let theirs = two.token(Duration::ZERO).unwrap();
+    assert_eq!(new.access_token().expose(), theirs.access_token().expose());
+    assert_eq!(sandbox.count(Endpoint::Token), 2);
+}
+
+/// Puts a folder where the record should go, between the lock and the save: that stops root too.
+struct InTheWay(ClientAssertion, PathBuf);
+
+impl Grant for InTheWay {
+    fn token(&self, http: &Http, _: Option<&Token>) -> Result<Token, keyfob::Error> {
+        fs::create_dir_all(self.1.join("in the way")).unwrap();
+        self.0.run(http)
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new("full"));
+    let flow =
+        ClientAssertion::new(&sandbox.token_url(), sandbox.client_id(), sandbox.client_secret()).unwrap();
+    let warned = Arc::new(Mutex::new(Vec::new()));
+    let (told, path) = (warned.clone(), folder.store().path(&name()));
+    let source = CachingSource::new(Http::new(), InTheWay(flow, path.clone()))
+        .with_store(Arc::new(folder.store()), name())
+        .with_on_warning(move |warning| told.lock().unwrap().push(warning.to_string()));
+    let token = source.token(Duration::ZERO).unwrap();
+    let text = format!("could not save the tokens in {}: is a directory", path.display());
+    assert_eq!(*warned.lock().unwrap(), [text.clone()]);
+    assert_eq!(source.warning().unwrap().to_string(), text);
+    assert!(!path.with_extension("json.tmp").exists(), "nothing is left behind");
+    assert_eq!(source.token(Duration::ZERO).unwrap().access_token().expose(), token.access_token().expose());
+
+    fs::remove_dir_all(&path).unwrap();
+    let calm = self::source(&sandbox, &folder.store(), &Http::new());
+    calm.token(Duration::ZERO).unwrap();
+    assert!(calm.warning().is_none());
+}
+
+#[test]
+fn a_device_without_a_battery_clock_starts_right_the_second_time() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new("clock"));
+    let in_1970 = || Http::new().with_clock(Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(30)));
+    source(&sandbox, &folder.store(), &in_1970()).token(Duration::ZERO).unwrap();
+    assert_eq!(sandbox.count(Endpoint::Token), 2, "refused, corrected");
+    let http = in_1970();
+    source(&sandbox, &folder.store(), &http).token(Duration::ZERO).unwrap();
+    assert_eq!(sandbox.count(Endpoint::Token), 2, "the stored token, judged by the stored offset");
+    let again = source(&sandbox, &folder.store(), &http);
+    let token = again.token(Duration::ZERO).unwrap();
+    again.invalidate(&token);
+    again.token(Duration::ZERO).unwrap();
+    assert_eq!(sandbox.count(Endpoint::Token), 3, "signed with the right time at once");
+    let set = Http::new();
+    source(&sandbox, &folder.store(), &set).token(Duration::ZERO).unwrap();
+    assert_eq!(set.clock().offset(), 0, "a clock that was set meanwhile is believed");
+}
+
+/// Run as a process of its own by the test below.
+#[test]
+#[ignore = "a part of another test"]
+fn one_of_many() {
+    let var = |name| std::env::var(name).unwrap();
+    let flow = ClientAssertion::new(&var("TOKEN_URL"), &var("CLIENT_ID"), var("CLIENT_SECRET")).unwrap();
+    let name = RecordName::new("spatiafi", &var("TOKEN_URL"), &var("CLIENT_ID")).unwrap();
+    let source =
+        CachingSource::new(Http::new(), flow).with_store(Arc::new(FileStore::new(var("KEYFOB_STORE"))), name);
+    let token = source.token(Duration::ZERO).unwrap();
+    println!("TOKEN {}", token.access_token().expose_str().unwrap());
+}
+
+#[test]
+fn sixteen_processes_fetch_once() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new("many"));
+    sandbox.set_delay(Endpoint::Token, Duration::from_millis(500));
+    let children: Vec<_> = (0..16)
+        .map(|_| {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "one_of_many", "--ignored", "--nocapture"])
+                .env("TOKEN_URL", sandbox.token_url())
+                .env("CLIENT_ID", sandbox.client_id())
+                .env("CLIENT_SECRET", sandbox.client_secret())
+                .env("KEYFOB_STORE", folder.store().folder())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut tokens: Vec<String> = children
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.lines().find_map(|line| line.split("TOKEN ").nth(1)).expect(&text).to_owned()
+        })
+        .collect();
+    tokens.sort();
+    tokens.dedup();
+    assert_eq!((tokens.len(), sandbox.count(Endpoint::Token)), (1, 1));
+}
