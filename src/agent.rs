@@ -108,9 +108,11 @@ impl AgentBuilder {
         check::value("header name", name.as_bytes())?;
         check::value("header value", value.as_bytes())?;
         let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-        self.headers.push(
-            header.ok_or_else(|| Error::invalid("the header holds characters that no header can carry"))?,
-        );
+        let (name, mut value) =
+            header.ok_or_else(|| Error::invalid("the header holds characters that no header can carry"))?;
+        // An API key, perhaps.
+        value.set_sensitive(true);
+        self.headers.push((name, value));
         Ok(self)
     }
 
@@ -133,8 +135,8 @@ impl AgentBuilder {
         self
     }
 
-    /// Sends at most so many signed requests per second, repeats included, evenly spaced and in the order of asking;
-    /// those that would wait past the deadline fail at once. All clones of the agent count together. 0 is no limit.
+    /// Sends at most so many signed requests in any second, repeats included and in the order of asking; those that
+    /// would wait past the deadline fail at once. All clones of the agent count together. 0 is no limit.
     /// Default: 0.
     pub fn with_rate(mut self, per_second: u32) -> Self {
         self.rate = per_second;
@@ -232,17 +234,18 @@ impl Signing {
             Auth::Bearer(source) if signed => Some(token_of(source, &deadline)?),
             _ => None,
         };
+        let mut earlier = None;
         let mut fresh_connection = false;
         let mut replaced = false;
         let mut tries = 0;
         loop {
             tries += 1;
             let repeatable = body.is_repeatable();
-            if let Some(pace) = self.pace.as_ref().filter(|_| signed) {
-                pace.wait(&deadline).map_err(other)?;
-            }
+            let pace = self.pace.as_ref().filter(|_| signed);
+            let turn = pace.map(|pace| pace.wait(&deadline)).transpose().map_err(other)?;
             let request = self.sign(&parts, signed, token.as_deref())?;
             let outcome = self.send(request, &mut body, &deadline, fresh_connection);
+            drop(turn);
             let wait = match &outcome {
                 Ok(response) => match response.status().as_u16() {
                     401 | 403 if !replaced => match (&self.auth, &token) {
@@ -274,13 +277,14 @@ impl Signing {
                 }
                 Err(_) => None,
             };
-            match wait {
-                Some(wait) if repeatable && (wait.is_zero() || deadline.sleep(wait)) => {
-                    if let Ok(response) = outcome {
-                        drain(response);
-                    }
+            match (wait, outcome) {
+                (Some(wait), outcome) if repeatable && (wait.is_zero() || deadline.sleep(wait)) => {
+                    let busy = outcome.ok().map(drain);
+                    earlier = busy.filter(|_| !wait.is_zero());
                 }
-                _ => return outcome.map_err(|(error, _)| error),
+                // It says more that the server was busy than that it has no time left to say so again.
+                (_, Err((error @ ureq::Error::Timeout(_), _))) => return earlier.ok_or(error),
+                (_, outcome) => return outcome.map_err(|(error, _)| error),
             }
         }
     }
@@ -423,11 +427,12 @@ impl<'a> Kept<'a> {
 }
 
 /// Reads a short rest, so that the connection can be kept; a longer one is not worth it.
-fn drain(mut response: Response<Body>) {
+fn drain(mut response: Response<Body>) -> Response<Body> {
     const WORTH_IT: u64 = 16 * 1024;
     if response.body().content_length().is_some_and(|len| len <= WORTH_IT) {
         let _ = io::copy(&mut response.body_mut().as_reader(), &mut io::sink());
     }
+    response
 }
 
 fn token_of(source: &Arc<dyn TokenSource>, deadline: &Deadline) -> Result<Arc<Token>, ureq::Error> {

@@ -3,7 +3,8 @@
 //! The order is that of RFC 9700: first whether it belongs to this login (`state`), then who sent it (`iss`), and only
 //! then what it says (`error`, `code`). Anyone can make a browser send anything here.
 
-use crate::wire::{oauth_code, printable};
+use crate::wire::oauth_code;
+use crate::words::printable;
 use crate::{ErrorKind, Secret, check, form};
 
 /// What a callback must carry to belong to a login.

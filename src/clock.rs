@@ -138,6 +138,9 @@ fn shift(time: SystemTime, seconds: i64) -> SystemTime {
     if seconds < 0 { time.checked_sub(by) } else { time.checked_add(by) }.unwrap_or(time)
 }
 
+/// A longer wait is as good as for ever, and more than this overflows what ureq counts with.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The moment by which a call returns. Monotonic: setting the wall clock does not move it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
@@ -147,7 +150,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn after(after: Duration) -> Self {
-        Self { started: Instant::now(), after }
+        Self { started: Instant::now(), after: after.min(LONGEST) }
     }
 
     /// Time left; zero once it has passed.

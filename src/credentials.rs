@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::unix_seconds;
 use crate::file::{self, NewFile};
-use crate::wire::AppCredentialsAnswer;
+use crate::wire::{AppCredentialsAnswer, object};
 use crate::{Clock, Error, Secret, check};
 
 /// A client id and secret (RFC 6749 2.3.1).
@@ -63,7 +63,7 @@ impl ClientCredentials {
 
     /// From JSON with `client_id` and `client_secret`, whatever else is in it.
     pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
-        let answer: AppCredentialsAnswer = serde_json::from_slice(json).ok()?;
+        let answer: AppCredentialsAnswer = object(json)?;
         Self::new(&answer.client_id, answer.client_secret).ok()
     }
 }
@@ -83,7 +83,8 @@ pub struct CredentialsFile {
 impl CredentialsFile {
     /// Names the file. Nothing is read or written yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        // Without a slash at its end, which would make it a folder.
+        Self { path: path.into().components().collect() }
     }
 
     /// Its path.
@@ -97,9 +98,9 @@ impl CredentialsFile {
     /// [`Store`](crate::ErrorKind::Store) if it cannot be read, is no regular file, is larger than 1 MiB or does not
     /// hold a client id and secret.
     pub fn load(&self) -> Result<Option<ClientCredentials>, Error> {
-        let shown = self.path.display();
+        let shown = file::shown(&self.path);
         let content = file::read(&self.path).map_err(|e| {
-            Error::store(format!("could not read the app credentials in {shown}: {}", e.kind()), &e)
+            Error::store(format!("could not read the app credentials in {shown}: {}", file::why(&e)), &e)
         })?;
         let Some(content) = content else { return Ok(None) };
         match ClientCredentials::from_json(content.expose()) {
@@ -117,7 +118,7 @@ impl CredentialsFile {
     /// What is unsafe about the file, for telling the user: its mode lets others read it.
     pub fn warning(&self) -> Option<String> {
         file::is_open_to_others(&self.path).then(|| {
-            let shown = self.path.display();
+            let shown = file::shown(&self.path);
             format!("{shown} can be read by others than its owner: run chmod 600 on it")
         })
     }
@@ -132,7 +133,7 @@ impl CredentialsFile {
     /// [`Store`](crate::ErrorKind::Store) if it exists and `overwrite` is false, if the file or its folder is a
     /// symlink, or if it cannot be written.
     pub fn prepare(&self, overwrite: bool) -> Result<PreparedFile, Error> {
-        let shown = self.path.display();
+        let shown = file::shown(&self.path);
         if !overwrite && self.path.symlink_metadata().is_ok() {
             return Err(Error::new(
                 crate::ErrorKind::Store,
@@ -143,9 +144,11 @@ impl CredentialsFile {
             ));
         }
         let new = NewFile::create(&self.path).map_err(|e| {
-            let why = match e.kind() {
-                io::ErrorKind::InvalidFilename => "the file or its folder is a symbolic link".to_owned(),
-                kind => kind.to_string(),
+            let why = match (e.kind(), e.raw_os_error()) {
+                (io::ErrorKind::InvalidFilename, None) => {
+                    "the file or its folder is a symbolic link".to_owned()
+                }
+                _ => file::why(&e),
             };
             Error::store(format!("could not write {shown}, so nothing was asked of the server: {why}"), &e)
         })?;
@@ -172,7 +175,7 @@ impl PreparedFile {
         self.new.write(answer)?;
         let beside = |what| {
             let now = unix_seconds(Clock::system().now());
-            file::with_suffix(self.new.target(), &format!(".{what}-{now}"))
+            file::free_name(self.new.target(), &format!(".{what}-{now}"))
         };
         if ClientCredentials::from_json(answer).is_none() {
             return self.new.rename_to(&beside("unreadable"));

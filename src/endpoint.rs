@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ureq::http::Uri;
-use ureq::http::uri::Scheme;
+use ureq::http::uri::{Authority, Scheme};
 
 use crate::resolver::literal;
 use crate::{Error, Secret, check, form};
@@ -96,14 +96,10 @@ impl Origin {
         } else {
             return Err("is neither https nor http");
         };
-        let port = match authority.port_u16() {
-            Some(port) => port,
-            // http's own answer is `None` for this too.
-            None if authority.as_str().len() > host.len() + 1 => {
-                return Err("has a port that is no number up to 65535");
-            }
-            None => default_port,
-        };
+        if has_bad_port(authority) {
+            return Err("has a port that is no number up to 65535");
+        }
+        let port = authority.port_u16().unwrap_or(default_port);
         Ok(Self { scheme: scheme.clone(), host: host.to_ascii_lowercase(), port })
     }
 
@@ -144,6 +140,12 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Whether there is something in place of a port that is none: http takes it for no port at all.
+pub(crate) fn has_bad_port(authority: &Authority) -> bool {
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    authority.port_u16().is_none() && host_and_port.len() > authority.host().len() + 1
 }
 
 fn is_loopback(host: &str) -> bool {

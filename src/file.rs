@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::Secret;
+use crate::words::printable_up_to;
 
 /// Largest file that is read.
 const MAX_SIZE: u64 = 1024 * 1024;
@@ -64,7 +65,9 @@ fn read_whole(file: &mut File, size: u64) -> io::Result<Secret> {
     let mut file = file.take(MAX_SIZE + 1);
     loop {
         let start = content.len();
-        let room = (size + 1).saturating_sub(start).max(1);
+        let left = (size + 1).saturating_sub(start);
+        // More than its size: it grows, or is none that has one.
+        let room = if left == 0 { 4096 } else { left };
         let read = file.read(content.extend_zeroed(room));
         content.truncate(start + read.as_ref().map_or(0, |&n| n));
         match read {
@@ -137,6 +140,23 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A path for texts: one printable line of bounded length.
+pub(crate) fn shown(path: &Path) -> String {
+    printable_up_to(1000, &path.to_string_lossy())
+}
+
+/// The reason for texts. Kinds without an error of the system's are this module's own.
+pub(crate) fn why(error: &io::Error) -> String {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::InvalidInput, _) => "it is not a file".to_owned(),
+        (io::ErrorKind::InvalidFilename, None) => "it is a symbolic link".to_owned(),
+        (io::ErrorKind::PermissionDenied, None) => {
+            "it belongs to someone else, or others may write to it: run chown and chmod 700 on it".to_owned()
+        }
+        (kind, _) => kind.to_string(),
+    }
+}
+
 /// Whether others than the owner may read or write the file.
 pub(crate) fn is_open_to_others(path: &Path) -> bool {
     #[cfg(unix)]
@@ -170,6 +190,9 @@ impl NewFile {
             if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
                 return Err(io::ErrorKind::InvalidFilename.into());
             }
+        }
+        if fs::symlink_metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut temp_name = OsString::from(".");
         temp_name.push(name);
@@ -243,6 +266,16 @@ pub(crate) fn back_up(path: &Path, backup: &Path) -> io::Result<()> {
         fs::set_permissions(backup, fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
+}
+
+/// `path` with this after its name, and a number if that is taken.
+pub(crate) fn free_name(path: &Path, suffix: &str) -> PathBuf {
+    let plain = with_suffix(path, suffix);
+    let numbered = (2..).map(|n| with_suffix(path, &format!("{suffix}-{n}")));
+    std::iter::once(plain)
+        .chain(numbered)
+        .find(|name| fs::symlink_metadata(name).is_err())
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// `path` with something after its name.

@@ -1,7 +1,7 @@
 //! The exchanges with an authorization server, one struct each.
 //!
 //! Each takes the URL of its endpoint, so each works with any server; each is run with one call on an
-//! [`Http`](crate::Http). Those that can be run again and again are a [`Grant`] and feed a
+//! [`Http`]. Those that can be run again and again are a [`Grant`] and feed a
 //! [`CachingSource`](crate::CachingSource).
 
 mod app_credentials;

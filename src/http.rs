@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
@@ -11,11 +11,11 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver}
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 use ureq::{Agent, Timeout};
 
-use crate::clock::Deadline;
-use crate::endpoint::Endpoint;
+use crate::clock::{Deadline, LONGEST};
+use crate::endpoint::{Endpoint, has_bad_port};
 use crate::resolver::{ResolveError, Resolver};
-use crate::wire::{TokenAnswer, printable};
-use crate::{Clock, Error, ErrorKind, Secret, Token, check, form};
+use crate::wire::TokenAnswer;
+use crate::{Clock, Error, ErrorKind, Secret, Token, check, file, form, words};
 
 /// Largest answer of a token endpoint that is read, after any decoding.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -111,13 +111,14 @@ impl Http {
 
     /// Sets how long connecting may take, TLS included. Default: 10 s.
     pub fn with_connect_timeout(self, timeout: Duration) -> Self {
-        self.change(|settings| settings.connect_timeout = timeout)
+        self.change(|settings| settings.connect_timeout = timeout.min(LONGEST))
     }
 
-    /// Sets the sizes in bytes of the input and output buffers of each connection, at least 4 KiB each; an answer's
-    /// header must fit into the input buffer. Default: 16 KiB each.
+    /// Sets the sizes in bytes of the input and output buffers of each connection, from 4 KiB to 16 MiB each; an
+    /// answer's header must fit into the input buffer. Default: 16 KiB each.
     pub fn with_buffer_sizes(self, input: usize, output: usize) -> Self {
-        self.change(|settings| settings.buffers = (input.max(4096), output.max(4096)))
+        let within = |size: usize| size.clamp(4 * 1024, 16 * 1024 * 1024);
+        self.change(|settings| settings.buffers = (within(input), within(output)))
     }
 
     /// Sets the `User-Agent` header. Default: `keyfob/` and the version.
@@ -140,11 +141,14 @@ impl Http {
     /// built without TLS.
     pub fn with_ca_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let shown = path.display();
-        let pem = fs::read(path).map_err(|e| {
-            Error::invalid(format!("could not read the CA file {shown}: {}", e.kind())).with_source(&e)
-        })?;
-        self.trusting(&pem).map_err(|why| Error::invalid(format!("the CA file {shown} {why}")))
+        let shown = file::shown(path);
+        let failed = |e: io::Error| {
+            Error::invalid(format!("could not read the CA file {shown}: {}", file::why(&e))).with_source(&e)
+        };
+        let pem = file::read(path)
+            .and_then(|pem| pem.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .map_err(failed)?;
+        self.trusting(pem.expose()).map_err(|why| Error::invalid(format!("the CA file {shown} {why}")))
     }
 
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -263,9 +267,16 @@ impl Http {
         payload: &mut dyn FnMut() -> Result<Payload, Error>,
     ) -> Result<Answer, Error> {
         let mut tries = 0;
+        let mut earlier = None;
         loop {
             tries += 1;
-            let outcome = self.attempt(call, deadline, payload()?);
+            let outcome = match (self.attempt(call, deadline, payload()?), earlier.take()) {
+                // It says more that the server was busy than that it has no time left to say so again.
+                (Err(failure), Some(answer)) if failure.error.kind() == ErrorKind::Timeout => {
+                    return Ok(answer);
+                }
+                (outcome, _) => outcome,
+            };
             let (repeatable, wait) = match &outcome {
                 Ok(answer) => (call.repeat.status(answer.status), answer.retry_after),
                 Err(failure) => (failure.transient && call.repeat.failure(failure.sent), None),
@@ -274,6 +285,7 @@ impl Http {
             if give_up {
                 return outcome.map_err(|failure| failure.error);
             }
+            earlier = outcome.ok();
         }
     }
 
@@ -325,8 +337,8 @@ impl Http {
             sent,
         };
         match answer.cut {
-            // Nothing of what a server gave may be dropped where it gives it only once.
-            Some(error) if !call.repeat.takes_part() => {
+            // A refusal stands without its words; and nothing that a server gives only once may be dropped.
+            Some(error) if (200..300).contains(&answer.status) && !call.repeat.takes_part() => {
                 let transient = error.kind() == ErrorKind::Network;
                 Err(Failure { error, sent: true, transient })
             }
@@ -472,9 +484,10 @@ impl Answer {
 
     /// The server said no.
     pub(crate) fn refusal(&self, call: &Call<'_>, parsed: Option<&TokenAnswer>) -> Error {
-        let code = parsed.and_then(TokenAnswer::error_code).filter(|code| !self.repeats_secret(call, code));
+        let code =
+            parsed.and_then(TokenAnswer::error_code).filter(|code| !self.repeats_secret(call, parsed, code));
         let words = parsed.and_then(TokenAnswer::words).map(|words| {
-            if self.repeats_secret(call, &words) {
+            if self.repeats_secret(call, parsed, &words) {
                 "its text is withheld: it repeats a secret".to_owned()
             } else {
                 words
@@ -513,24 +526,14 @@ impl Answer {
             .with_retry_after(self.retry_after)
     }
 
-    /// Whether the text holds 12 bytes in a row of a secret (all of it, if it is shorter), raw or form-encoded.
-    fn repeats_secret(&self, call: &Call<'_>, text: &str) -> bool {
-        let credentials = self.payload.authorization.as_ref().map(|header| {
+    fn repeats_secret(&self, call: &Call<'_>, parsed: Option<&TokenAnswer>, text: &str) -> bool {
+        let credentials = self.payload.authorization.iter().map(|header| {
             let header = header.expose();
             &header[header.iter().position(|&b| b == b' ').map_or(0, |at| at + 1)..]
         });
-        let raw = call.secrets.iter().map(|secret| secret.expose());
-        let assertion = self.payload.assertion.as_ref().map(Secret::expose);
-        raw.chain(credentials).chain(assertion).any(|secret| {
-            let held = |secret: &[u8]| {
-                let size = secret.len().clamp(1, 12);
-                secret.windows(size).any(|piece| text.as_bytes().windows(size).any(|window| window == piece))
-            };
-            // What `printable` changed must still be recognized.
-            held(secret)
-                || held(form::encode_value(secret).expose())
-                || std::str::from_utf8(secret).is_ok_and(|secret| held(printable(secret).as_bytes()))
-        })
+        let sent = call.secrets.iter().map(|secret| secret.expose()).chain(credentials);
+        let assertion = self.payload.assertion.iter().map(Secret::expose);
+        words::repeats(text, sent.chain(assertion).chain(parsed.into_iter().flat_map(TokenAnswer::secrets)))
     }
 }
 
@@ -622,6 +625,9 @@ impl Trouble {
             other if matches!(other, ureq::Error::Protocol(_) | ureq::Error::Http(_)) => {
                 trouble(Protocol, "the answer is not HTTP", "check the URL")
             }
+            ureq::Error::Json(_) => {
+                trouble(Protocol, "the answer is not the JSON that was expected", "check the URL")
+            }
             ureq::Error::BodyExceedsLimit(_) => {
                 trouble(Protocol, "the answer is longer than the caller's limit", "raise the limit")
             }
@@ -687,7 +693,8 @@ fn read(body: ureq::Body, part_is_of_use: bool) -> (Secret, Option<Cut>) {
         let start = buffer.len();
         // When a chunk is broken, ureq drops what it has read of those before in the same call: so byte by byte.
         let most = if part_is_of_use && start < STEP { 1 } else { STEP };
-        let room = (expected + 1).saturating_sub(start).clamp(1, most);
+        let left = (expected + 1).saturating_sub(start);
+        let room = if left == 0 { most } else { left.min(most) };
         let result = reader.read(buffer.extend_zeroed(room));
         buffer.truncate(start + result.as_ref().map_or(0, |&n| n));
         match result {
@@ -737,6 +744,7 @@ pub(crate) fn random_fraction() -> f64 {
 
 fn is_supported(proxy: &ureq::Proxy) -> bool {
     matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https)
+        && proxy.uri().authority().is_some_and(|authority| !has_bad_port(authority))
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

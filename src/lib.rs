@@ -26,6 +26,7 @@ pub mod spatiafi;
 mod store;
 mod token;
 mod wire;
+mod words;
 
 pub use agent::{AgentBuilder, Auth, classify};
 pub use basic::{Basic, ClientSecretBasic};

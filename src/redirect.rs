@@ -166,17 +166,13 @@ impl Listener {
             for _ in 0..connections.len() {
                 let Some(mut connection) = connections.pop_front() else { break };
                 let request = match connection.advance(scratch) {
-                    Progress::None => {
-                        connections.push_back(connection);
-                        continue;
-                    }
-                    Progress::Some => {
-                        busy = true;
-                        connections.push_back(connection);
-                        continue;
-                    }
-                    Progress::Gone => continue,
                     Progress::Request(request) => request,
+                    Progress::Gone => continue,
+                    part => {
+                        busy |= matches!(part, Progress::Some);
+                        connections.push_back(connection);
+                        continue;
+                    }
                 };
                 busy = true;
                 let answer = match self.judge(&request, judge) {

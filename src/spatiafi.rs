@@ -27,6 +27,9 @@ const BASIC_TOKEN_PATH: &str = "/api/v1/auth/jwt/token/basic";
 const CLIENTS_PATH: &str = "/api/v1/clients/";
 const TOKEN_PATH: &str = "/api/v1/auth/jwt/token";
 
+/// For errors.
+const AUTH_URL_NAME: &str = "URL of the authorization server";
+
 const FILE_NAME: &str = "app_credentials.json";
 
 /// SpatiaFi with app credentials.
@@ -115,6 +118,7 @@ impl SpatiaFi {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
     pub fn with_auth_url(self, url: &str) -> Result<Self, Error> {
+        Endpoint::new(AUTH_URL_NAME, url)?;
         self.with_token_url(&join(url, TOKEN_PATH))
     }
 
@@ -273,6 +277,7 @@ impl Login {
     /// As [`CredentialsFile::prepare`], [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file
     /// cannot be written although it was proved, [`Error::unsaved`] holds what the server answered.
     pub fn run(&self, file: &CredentialsFile, overwrite: bool) -> Result<ClientCredentials, Error> {
+        Endpoint::new(AUTH_URL_NAME, &self.auth_url)?;
         let basic =
             BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
         let clients = AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?;
@@ -307,7 +312,7 @@ fn from_file(warnings: &mut Vec<String>) -> Result<ClientCredentials, Error> {
             format!(
                 "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to \
                  make {}",
-                file.path().display()
+                crate::file::shown(file.path())
             ),
         )
     })?;

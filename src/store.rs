@@ -223,7 +223,7 @@ impl TokenStore for FileStore {
                 Err(TryLockError::WouldBlock) if deadline.has_passed() => {
                     let text = format!(
                         "could not lock {} within {} s: another process holds it; try again",
-                        lock_path.display(),
+                        file::shown(&lock_path),
                         within.as_secs_f32()
                     );
                     return Err(Error::new(ErrorKind::Timeout, text));
@@ -236,7 +236,7 @@ impl TokenStore for FileStore {
                     let text = format!(
                         "could not lock {}: locks do not work there ({}), so tokens could be lost; use a folder on a \
                          local disk",
-                        lock_path.display(),
+                        file::shown(&lock_path),
                         e.kind()
                     );
                     return Err(Error::store(text, &e));
@@ -291,17 +291,14 @@ fn temp_path(path: &Path) -> PathBuf {
 }
 
 fn failed(doing: &str, path: &Path, cause: &io::Error) -> Error {
-    let why = match cause.kind() {
-        io::ErrorKind::InvalidFilename => "it is a symbolic link".to_owned(),
-        io::ErrorKind::PermissionDenied if cause.raw_os_error().is_none() => {
-            "it belongs to someone else, or others may write to it: run chown and chmod 700 on it".to_owned()
-        }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull => {
-            format!("{}; name a folder that can be written, with KEYFOB_STORE", cause.kind())
-        }
-        kind => kind.to_string(),
+    let why = match (cause.kind(), cause.raw_os_error()) {
+        (
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull,
+            Some(_),
+        ) => format!("{}; name a folder that can be written, with KEYFOB_STORE", cause.kind()),
+        _ => file::why(cause),
     };
-    Error::store(format!("could not {doing} {}: {why}", path.display()), cause)
+    Error::store(format!("could not {doing} {}: {why}", file::shown(path)), cause)
 }
 
 enum Found {

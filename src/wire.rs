@@ -6,10 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::words::printable;
 use crate::{Secret, Token};
-
-/// Longest part of a server's own words that is shown.
-const MAX_WORDS: usize = 200;
 
 /// A token endpoint's answer, good or bad: RFC 6749 5.1 and 5.2, `FastAPI`'s `detail`, Spacebring's `message`.
 #[derive(Deserialize, Default)]
@@ -17,6 +15,7 @@ const MAX_WORDS: usize = 200;
 pub(crate) struct TokenAnswer {
     access_token: Option<Secret>,
     refresh_token: Option<Secret>,
+    client_secret: Option<Secret>,
     token_type: Loose,
     expires_in: Loose,
     expires_at: Loose,
@@ -36,12 +35,16 @@ pub(crate) struct AppCredentialsAnswer {
     pub(crate) client_secret: Secret,
 }
 
+/// A JSON object. Without this check, serde would take a list for the object's fields in order.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok())?
+}
+
 impl TokenAnswer {
     /// `None` for what is no such object: the status says the rest.
     pub(crate) fn parse(body: &Secret) -> Option<Self> {
-        // serde would take a list for the object's fields in order.
-        let is_object = body.expose().trim_ascii_start().starts_with(b"{");
-        serde_json::from_slice(body.expose()).ok().filter(|_| is_object)
+        object(body.expose())
     }
 
     /// The OAuth error code.
@@ -59,6 +62,14 @@ impl TokenAnswer {
             Some(code) => oauth_code(code),
             None => self.kind.text().filter(|code| CODES.contains(code)),
         }
+    }
+
+    /// Secrets that came with it, wanted or not.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.access_token, &self.refresh_token, &self.client_secret]
+            .into_iter()
+            .flatten()
+            .map(Secret::expose)
     }
 
     /// Whether an error is reported, in whatever form.
@@ -120,19 +131,6 @@ fn plus(time: SystemTime, seconds: f64) -> Option<SystemTime> {
 pub(crate) fn oauth_code(code: &str) -> Option<&str> {
     let valid = |c: u8| c.is_ascii_graphic() && c != b'"' && c != b'\\';
     (!code.is_empty() && code.len() <= 64 && code.bytes().all(valid)).then_some(code)
-}
-
-/// One line of visible text: control characters become spaces, direction marks and the like go, the end is cut.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(4 * MAX_WORDS)
-        .map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
-        .take(MAX_WORDS)
-        .collect();
-    out.truncate(out.trim_end().len());
-    out
 }
 
 impl<'de> Deserialize<'de> for Secret {
@@ -350,12 +348,6 @@ mod tests {
         ] {
             assert_eq!(parse(json).has_error(), error, "{json}");
         }
-    }
-
-    #[test]
-    fn words_are_one_printable_line() {
-        assert_eq!(printable("a\r\nb\x1b[31m\u{202e}c\0"), "a  b [31mc");
-        assert_eq!(printable(&"ü".repeat(10_000)).chars().count(), MAX_WORDS);
     }
 
     #[test]

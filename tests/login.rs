@@ -392,6 +392,23 @@ fn slow_requests_are_cut_off() {
 }
 
 #[test]
+fn the_oldest_of_too_many_connections_is_dropped() {
+    let server = tokens();
+    let waiting = Waiting::on(&server);
+    let start = Instant::now();
+    let mut idle: Vec<_> = (0..200).map(|_| connect(waiting.addr)).collect();
+    for stream in &mut idle[..136] {
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "not for their age: {:?}", start.elapsed());
+    let newest = idle.last_mut().unwrap();
+    newest.write_all(waiting.callback("&code=c").as_bytes()).unwrap();
+    assert_eq!(status(&read_head(newest)), "303");
+    drop(idle);
+    waiting.end().unwrap();
+}
+
+#[test]
 fn at_the_deadline_the_last_stray_is_told() {
     const START: &str = "could not log in at";
     let server = tokens();

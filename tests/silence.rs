@@ -17,8 +17,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keyfob::flow::{AppCredentials, BasicToken, ClientAssertion};
 use keyfob::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientCredentials, ClientSecretBasic, CredentialsFile, Error, Http,
-    Secret, SpatiaFi, Token, TokenSource, classify, spatiafi,
+    AgentBuilder, Auth, Basic, CachingSource, ClientCredentials, ClientSecretBasic, CredentialsFile, Error,
+    Http, Secret, SpatiaFi, Token, TokenSource, classify, spatiafi,
 };
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
@@ -83,7 +83,8 @@ fn listen() {
 
 /// What gives a secret away: pieces of it, raw, percent-encoded and in base64 at each of three offsets.
 fn marks(secret: &str) -> Vec<Vec<u8>> {
-    let pieces = |text: &str, size: usize| text.as_bytes().windows(size).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let pieces =
+        |text: &str, size: usize| text.as_bytes().windows(size).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let mut marks = pieces(secret, PIECE);
     for encode in [upper as fn(u8) -> String, lower] {
         marks.extend(pieces(&secret.bytes().map(encode).collect::<String>(), 3 * PIECE));
@@ -106,7 +107,9 @@ fn lower(byte: u8) -> String {
 
 /// Percent-encodes what is no letter and no digit.
 fn encoded(text: &str, encode: fn(u8) -> String) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { encode(b) }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { encode(b) })
+        .collect()
 }
 
 fn in_base64(text: &str) -> Vec<String> {
@@ -177,8 +180,8 @@ fn basic() -> String {
     STANDARD.encode(format!("ada:{PASSWORD}"))
 }
 
-fn token() -> Token {
-    Token::new(ACCESS_TOKEN, SystemTime::UNIX_EPOCH).unwrap().with_refresh_token(REFRESH_TOKEN)
+fn both_tokens() -> Token {
+    token(ACCESS_TOKEN).with_refresh_token(REFRESH_TOKEN)
 }
 
 /// An answer that is good for every flow, and full of secrets.
@@ -190,16 +193,6 @@ fn good() -> String {
     .to_string()
 }
 
-struct Fixed;
-
-impl TokenSource for Fixed {
-    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
-        Ok(Arc::new(token()))
-    }
-
-    fn invalidate(&self, _: &Token) {}
-}
-
 /// Runs every flow, a source and an agent, and shows what comes of it.
 fn run_all(origin: &str, within: Duration) {
     let http = Http::new().with_timeout(within);
@@ -207,20 +200,25 @@ fn run_all(origin: &str, within: Duration) {
     let assertion = ClientAssertion::new(origin, "id", CLIENT_SECRET).unwrap();
     tell(basic.run(&http));
     tell(assertion.run(&http));
-    tell(AppCredentials::new(origin).unwrap().run(&http, &token(), |_| Ok(())));
+    tell(AppCredentials::new(origin).unwrap().run(&http, &both_tokens(), |_| Ok(())));
     let unsaved = || Err(std::io::Error::other(NEW_SECRET));
-    tell(AppCredentials::new(origin).unwrap().run(&http, &token(), |_| unsaved()));
+    tell(AppCredentials::new(origin).unwrap().run(&http, &both_tokens(), |_| unsaved()));
     let source = CachingSource::new(http.clone(), assertion);
     tell(source.token(Duration::ZERO));
     show(&source);
-    for auth in [Auth::Bearer(Arc::new(source)), Auth::Bearer(Arc::new(Fixed)), Auth::Basic(Basic::new("ada", PASSWORD).unwrap())] {
+    for auth in [
+        Auth::Bearer(Arc::new(source)),
+        Auth::Bearer(Arc::new(Fixed(ACCESS_TOKEN))),
+        Auth::Basic(Basic::new("ada", PASSWORD).unwrap()),
+    ] {
         let agent = AgentBuilder::new(http.clone(), auth).with_origin(origin).unwrap().with_deadline(within);
         show(&agent);
         let agent = agent.build().unwrap();
         show(&agent);
         for result in [agent.get(origin).call(), agent.post(origin).send(CLIENT_SECRET)] {
             show(&result);
-            let read = result.and_then(|mut response| response.body_mut().with_config().limit(99).read_to_vec());
+            let read =
+                result.and_then(|mut response| response.body_mut().with_config().limit(99).read_to_vec());
             if let Err(error) = read {
                 note(&error);
                 show(&error);
@@ -236,7 +234,8 @@ fn nothing_is_said_on_success_and_on_any_fault() {
     const LONG: Duration = Duration::from_secs(5);
     let good = good();
     let whole = answer(200, "", &good);
-    let refusal = |status| vec![Step::Read, send(answer(status, "Retry-After: 0\r\nLocation: /?token=secret", &good))];
+    let refusal =
+        |status| vec![Step::Read, send(answer(status, "Retry-After: 0\r\nLocation: /?token=secret", &good))];
     let scripts = [
         (vec![Step::Read, send(&whole)], LONG),
         (vec![Step::Read, send(&whole[..whole.len() - 2])], LONG),
@@ -244,11 +243,19 @@ fn nothing_is_said_on_success_and_on_any_fault() {
         (vec![Step::Read, Step::Hold], SHORT),
         (vec![Step::Read, send(&good)], LONG),
         (vec![Step::Read, send(format!("HTTP/1.1 200 OK\r\nA: {good}\0\r\n\r\n"))], LONG),
-        (vec![Step::Read, send(answer(200, "", &good.replace('}', "")))], LONG),
-        (vec![Step::Read, send(answer(200, "", &good.replace("bearer", "mac")))], LONG),
-        (vec![Step::Read, send(answer(200, "", &good.replace("\"id\"", "5")))], LONG),
+        (vec![Step::Read, send(answer(200, "", good.replace('}', "")))], LONG),
+        (vec![Step::Read, send(answer(200, "", good.replace("bearer", "mac")))], LONG),
+        (vec![Step::Read, send(answer(200, "", good.replace("\"id\"", "5")))], LONG),
         (vec![Step::Read, send(answer(200, "", json!([good]).to_string()))], LONG),
-        (vec![Step::Read, send(format!("HTTP/1.1 200 {NEW_SECRET}\r\nTransfer-Encoding: chunked\r\n\r\n{NEW_SECRET}\r\n"))], LONG),
+        (
+            vec![
+                Step::Read,
+                send(format!(
+                    "HTTP/1.1 200 {NEW_SECRET}\r\nTransfer-Encoding: chunked\r\n\r\n{NEW_SECRET}\r\n"
+                )),
+            ],
+            LONG,
+        ),
         (vec![Step::Read, Step::Flood(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), good.clone().into_bytes())], LONG),
         (vec![Step::Reset], LONG),
         (refusal(302), LONG),
@@ -279,22 +286,29 @@ fn the_log_and_panics_are_listened_to() {
 #[test]
 fn debug_shows_no_secret() {
     let silence = Silence::new();
-    let http = Http::new().with_proxy(&format!("http://ada:{}@127.0.0.1:1", encoded(PASSWORD, upper))).unwrap();
+    let http =
+        Http::new().with_proxy(&format!("http://ada:{}@127.0.0.1:1", encoded(PASSWORD, upper))).unwrap();
     show(&http);
     show(&Secret::from(PASSWORD));
-    show(&token());
+    show(&both_tokens());
     show(&Basic::new("ada", PASSWORD));
     show(&ClientSecretBasic::new("id", CLIENT_SECRET));
     show(&ClientCredentials::new("id", CLIENT_SECRET));
     show(&BasicToken::new("https://127.0.0.1/?token=secret", "ada", PASSWORD));
     show(&ClientAssertion::new("https://127.0.0.1/", "id", CLIENT_SECRET));
-    show(&CachingSource::new(http.clone(), ClientAssertion::new("https://127.0.0.1/", "id", CLIENT_SECRET).unwrap()).with_token(token()));
+    show(
+        &CachingSource::new(
+            http.clone(),
+            ClientAssertion::new("https://127.0.0.1/", "id", CLIENT_SECRET).unwrap(),
+        )
+        .with_token(both_tokens()),
+    );
     let spatiafi = SpatiaFi::new(ClientCredentials::new("id", CLIENT_SECRET).unwrap());
     show(&spatiafi);
     show(&spatiafi.agent());
     show(&spatiafi::Login::new("ada", PASSWORD));
     show(&CredentialsFile::new("file"));
-    let bearer = || Auth::Bearer(Arc::new(Fixed));
+    let bearer = || Auth::Bearer(Arc::new(Fixed(ACCESS_TOKEN)));
     show(&bearer());
     show(&AgentBuilder::new(http, bearer()).with_origin("https://127.0.0.1/").unwrap().build());
     silence.holds();
@@ -303,7 +317,8 @@ fn debug_shows_no_secret() {
 #[test]
 fn a_secret_in_a_header_of_the_agents_own_is_not_shown() {
     let silence = Silence::new();
-    let agent = AgentBuilder::new(Http::new(), Auth::Bearer(Arc::new(Fixed))).with_header("x-api-key", CLIENT_SECRET);
+    let agent = AgentBuilder::new(Http::new(), Auth::Bearer(Arc::new(Fixed(ACCESS_TOKEN))))
+        .with_header("x-api-key", CLIENT_SECRET);
     show(&agent);
     silence.holds();
 }
@@ -321,9 +336,16 @@ fn what_cannot_be_used_is_not_repeated() {
     tell(AppCredentials::new(&format!("http://192.0.2.1/?token={}", encoded(ACCESS_TOKEN, upper))));
     tell(AppCredentials::new(&format!("https://ada:{}@127.0.0.1/", encoded(PASSWORD, upper))));
     tell(Http::new().with_proxy(&format!("socks5://ada:{}@127.0.0.1", encoded(PASSWORD, upper))));
-    let agent = AgentBuilder::new(Http::new(), Auth::Bearer(Arc::new(Fixed))).with_origin("https://127.0.0.1/");
+    let agent = AgentBuilder::new(Http::new(), Auth::Bearer(Arc::new(Fixed(ACCESS_TOKEN))))
+        .with_origin("https://127.0.0.1/");
     let agent = agent.unwrap().build().unwrap();
-    for url in ["http://192.0.2.1/?token=", "https://ada:pass@127.0.0.1/?token=", "/?token=", "ftp://127.0.0.1/?token=", "https:///?token="] {
+    for url in [
+        "http://192.0.2.1/?token=",
+        "https://ada:pass@127.0.0.1/?token=",
+        "/?token=",
+        "ftp://127.0.0.1/?token=",
+        "https:///?token=",
+    ] {
         let error = agent.get(format!("{url}{}", encoded(ACCESS_TOKEN, upper))).call().unwrap_err();
         note(&error);
         show(&error);
@@ -371,7 +393,7 @@ fn echo(encode: fn(&str) -> Vec<String>) {
         tell(assertion.run(&http));
     }
     for _ in 0..calls {
-        tell(app.run(&http, &token(), |_| Ok(())));
+        tell(app.run(&http, &both_tokens(), |_| Ok(())));
     }
     silence.knows(&server);
     silence.holds();
@@ -395,7 +417,9 @@ fn a_secret_that_the_server_repeats_in_base64_is_withheld() {
 
 #[test]
 fn an_answers_own_secrets_are_withheld() {
-    for (name, secret) in [("access_token", ACCESS_TOKEN), ("refresh_token", REFRESH_TOKEN), ("client_secret", NEW_SECRET)] {
+    for (name, secret) in
+        [("access_token", ACCESS_TOKEN), ("refresh_token", REFRESH_TOKEN), ("client_secret", NEW_SECRET)]
+    {
         for status in [200, 400] {
             let body = json!({ name: secret, "error": "x", "error_description": format!("{secret} is not active yet") });
             let server = Server::answering(move |_| answer(status, "", body.to_string()));

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -508,24 +509,27 @@ fn a_partner_ends_both_tokens() {
     assert_eq!(partner.revoke(&partner.source(lone)).unwrap_err().kind(), ErrorKind::Refused);
 }
 
-/// What the libraries below log.
-struct Log(Mutex<String>);
+thread_local! {
+    /// What the library and those below it log: all of it on the caller's thread, unlike the servers' here.
+    static LOGGED: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
-static LOG: Log = Log(Mutex::new(String::new()));
+struct Log;
 
 impl log::Log for Log {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
     }
     fn log(&self, record: &log::Record<'_>) {
-        let _ = writeln!(lock(&self.0), "{} {}", record.target(), record.args());
+        let text = format!("{} {}\n", record.target(), record.args());
+        LOGGED.with_borrow_mut(|logged| logged.push_str(&text));
     }
     fn flush(&self) {}
 }
 
 #[test]
 fn no_secret_in_logs_errors_or_debug() {
-    log::set_logger(&LOG).unwrap();
+    log::set_logger(&Log).unwrap();
     // `trace` dumps all that is sent: `DESIGN.md`.
     log::set_max_level(log::LevelFilter::Debug);
     let mut shown = String::new();
@@ -559,7 +563,7 @@ fn no_secret_in_logs_errors_or_debug() {
         let error = Revoke::in_query(&gone).unwrap().run(&http(), &Secret::from("m4rk-token")).unwrap_err();
         let _ = write!(shown, "{error:?} {error}");
     }
-    let log = lock(&LOG.0).clone();
+    let log = LOGGED.take();
     assert!(log.contains("POST http://127.0.0.1"), "the log is listened to: {log}");
     for text in [shown, log] {
         assert!(!text.contains("m4rk") && !text.contains("token="), "{text}");

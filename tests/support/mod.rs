@@ -1,14 +1,18 @@
-//! A raw server on loopback that does what a script says, right or wrong. None of it is `keyfob`'s.
+//! A raw server on loopback that does what a script says, right or wrong, and what several test files need.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "the server and what is measured run on the machine's clock")]
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fmt::Debug;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use keyfob::{Error, ErrorKind, Token, TokenSource};
 
 /// What a server does on one connection. After the last step it closes.
 #[derive(Clone)]
@@ -26,8 +30,10 @@ pub enum Step {
     /// Closes with a request unread, which makes it a reset.
     Reset,
     /// Answers each request until the client is done.
-    Serve(Arc<dyn Fn(&Request) -> Vec<u8> + Send + Sync>),
+    Serve(Arc<Answer>),
 }
+
+pub type Answer = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -97,7 +103,7 @@ impl Server {
 
     /// Answers every request, on connections that are kept.
     pub fn answering(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        let answer: Arc<dyn Fn(&Request) -> Vec<u8> + Send + Sync> = Arc::new(answer);
+        let answer: Arc<Answer> = Arc::new(answer);
         Self::scripted(move |_| vec![Step::Serve(answer.clone())])
     }
 
@@ -258,7 +264,7 @@ impl Connection {
             let mut buffer = [0; 16 * 1024];
             match (&*self.stream).read(&mut buffer) {
                 Ok(n @ 1..) => self.unread.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 _ => {
                     self.stopped = true;
                     return None;
@@ -299,7 +305,9 @@ impl FullBacklog {
         while queued.len() < 8192 {
             match TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
                 Ok(stream) => queued.push(stream),
-                Err(e) if e.kind() == ErrorKind::TimedOut => return Some(Self { listener, _queued: queued }),
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                    return Some(Self { listener, _queued: queued });
+                }
                 Err(_) => return None,
             }
         }
@@ -324,6 +332,34 @@ pub fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 
 pub fn send(bytes: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes.as_ref().to_vec())
+}
+
+#[track_caller]
+pub fn fails<T: Debug>(result: Result<T, Error>, kind: ErrorKind, text: &str, case: &str) {
+    let error = result.expect_err(case);
+    assert_eq!((error.to_string().as_str(), error.kind()), (text, kind), "{case}");
+}
+
+pub fn token(text: &str) -> Token {
+    Token::new(text, SystemTime::UNIX_EPOCH).unwrap()
+}
+
+/// Always the same token.
+pub struct Fixed(pub &'static str);
+
+impl TokenSource for Fixed {
+    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
+        Ok(Arc::new(token(self.0)))
+    }
+
+    fn invalidate(&self, _: &Token) {}
+}
+
+/// Runs an ignored test of the same file in a process of its own, with its output to be read.
+pub fn child(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    command
 }
 
 /// What a call returned and how long it took.

@@ -1,0 +1,111 @@
+//! A server's own words, as far as they are safe to show.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use crate::{Secret, form};
+
+/// Longest text of a server that is shown, in characters.
+const MAX_WORDS: usize = 200;
+
+/// This many bytes in a row of a secret are too many.
+const PIECE: usize = 12;
+
+/// One line of at most 200 visible characters.
+pub(crate) fn printable(text: &str) -> String {
+    printable_up_to(MAX_WORDS, text)
+}
+
+/// One line of visible text: control characters become spaces, direction marks and the like go, the end is cut.
+pub(crate) fn printable_up_to(most: usize, text: &str) -> String {
+    let mut out: String = text
+        .chars()
+        .take(4 * most)
+        .map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c })
+        .filter(|c| !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
+        .take(most)
+        .collect();
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Whether the text holds 12 bytes in a row of a secret (all of it, if it is shorter): as it is, percent-encoded or in
+/// base64.
+pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]>) -> bool {
+    let readings = readings(text);
+    secrets.any(|secret| {
+        // What `printable` changed must still be recognized.
+        let printed =
+            std::str::from_utf8(secret).map(|secret| Secret::from(printable(secret))).unwrap_or_default();
+        readings
+            .iter()
+            .any(|reading| shares_piece(reading, secret) || shares_piece(reading, printed.expose()))
+    })
+}
+
+/// What the text may mean: itself, decoded, and whatever in it can be base64.
+fn readings(text: &str) -> Vec<Secret> {
+    let base64 = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+    let plain = text.replace('+', "%2b");
+    let mut readings =
+        vec![Secret::from(text), form::decode_value(text.as_bytes()), form::decode_value(plain.as_bytes())];
+    for at in 0..readings.len() {
+        let standard: Secret = readings[at]
+            .expose()
+            .iter()
+            .map(|byte| match byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                &byte => byte,
+            })
+            .collect::<Vec<u8>>()
+            .into();
+        let runs =
+            standard.expose().split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/'));
+        for run in runs {
+            // Where it starts is unknown if something stands right before it.
+            for run in (0..4).filter_map(|start| run.get(start..)) {
+                let whole = run.len() - usize::from(run.len() % 4 == 1);
+                readings.extend(base64.decode(&run[..whole]).map(Secret::from));
+            }
+        }
+    }
+    readings
+}
+
+fn shares_piece(text: &Secret, secret: &[u8]) -> bool {
+    let size = secret.len().clamp(1, PIECE);
+    secret.windows(size).any(|piece| text.expose().windows(size).any(|window| window == piece))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_one_printable_line() {
+        assert_eq!(printable("a\r\nb\x1b[31m\u{202e}c\0"), "a  b [31mc");
+        assert_eq!(printable(&"ü".repeat(10_000)).chars().count(), MAX_WORDS);
+    }
+
+    #[test]
+    fn a_secret_is_recognized_in_every_guise() {
+        const SECRET: &str = "s3cr3t/with+some%signs";
+        let repeats = |text: &str| repeats(text, [SECRET.as_bytes()].into_iter());
+        for text in [
+            "it was s3cr3t/with+some%signs",
+            "only 3cr3t/with+s of it",
+            "s3cr3t%2fwith%2Bsome%25signs",
+            "%73%33cr3t%2fwith%2bso",
+            "(czNjcjN0L3dpdGgrc29tZSVzaWducw==)",
+            "Basic aWQ6czNjcjN0L3dpdGgrc29tZSVzaWducw",
+            "xczNjcjN0L3dpdGgrc29tZSVzaWducw",
+        ] {
+            assert!(repeats(text), "{text}");
+        }
+        for text in ["the client secret is wrong", "", "invalid_client", "s3cr3t/with", "%%%", "a+b/c=="] {
+            assert!(!repeats(text), "{text}");
+        }
+    }
+}
