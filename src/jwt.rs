@@ -32,6 +32,7 @@ pub struct AssertionKey {
 
 impl AssertionKey {
     /// `iss` and `sub` are both the client id (RFC 7523 3).
+    #[allow(clippy::missing_panics_doc, reason = "neither can happen")]
     pub fn new(client_id: &str, audience: &str, client_secret: &Secret) -> Self {
         let mac = Hmac::new_from_slice(client_secret.expose()).expect("HMAC takes keys of any length");
         let json = |text: &str| serde_json::to_string(text).expect("a string is always JSON");

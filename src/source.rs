@@ -402,6 +402,7 @@ impl fmt::Debug for CachingSource {
 }
 
 #[cfg(test)]
+#[allow(clippy::unchecked_time_subtraction, reason = "of constants")]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};

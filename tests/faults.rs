@@ -5,6 +5,8 @@
 mod support;
 
 use std::collections::HashSet;
+use std::fmt::Debug;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -278,14 +280,16 @@ fn every_fault_ends_in_time_with_its_own_error_and_the_next_call_works() {
 #[test]
 fn a_refused_connection_is_tried_again_by_everyone() {
     in_parallel(&EVERYONE, |who| {
-        let server = Server::late(Duration::from_millis(50), |_| well());
+        let server = Server::late(Duration::from_millis(30), |_| well());
         let subject = Subject::new(*who, &server.origin(), LONG);
         subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
         assert_eq!(server.connections(), 1);
     });
+    // Nobody listens on the port that a client has.
+    let server = Server::scripted(|_| vec![Step::Hold]);
+    let client = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    let origin = format!("http://{}", client.local_addr().unwrap());
     in_parallel(&EVERYONE, |who| {
-        // Nobody listens: the port of a server that has stopped.
-        let origin = Server::scripted(|_| vec![]).origin();
         let subject = Subject::new(*who, &origin, LONG);
         let text = subject.text("the connection was refused", CHECK);
         fails(subject.call(), ErrorKind::Network, &text, "refused");
@@ -294,7 +298,7 @@ fn a_refused_connection_is_tried_again_by_everyone() {
 
 #[test]
 fn a_full_queue_ends_in_time() {
-    let full = FullBacklog::new().expect("a queue that can be filled");
+    let Some(full) = FullBacklog::new() else { return println!("skipped: the queue cannot be filled here") };
     in_parallel(&EVERYONE, |who| {
         let subject = Subject::new(*who, &full.origin(), SHORT);
         let (result, took) = timed(|| subject.call());
@@ -738,6 +742,12 @@ impl TokenSource for Renewing {
     }
 }
 
+fn only_for_token_1() -> Server {
+    Server::answering(|request| {
+        answer(if request.header("authorization") == Some("Bearer token-1") { 200 } else { 401 }, "", "")
+    })
+}
+
 /// The tokens that came, in order.
 fn tokens(server: &Server) -> Vec<String> {
     let bearer =
@@ -746,7 +756,7 @@ fn tokens(server: &Server) -> Vec<String> {
 }
 
 #[track_caller]
-fn ends_with_status<T: std::fmt::Debug>(result: Result<T, ureq::Error>, status: u16) {
+fn ends_with_status<T: Debug>(result: Result<T, ureq::Error>, status: u16) {
     match result {
         Err(ureq::Error::StatusCode(code)) => assert_eq!(code, status),
         other => panic!("{status} expected: {other:?}"),
@@ -848,18 +858,15 @@ fn threads_that_are_refused_at_once_share_one_new_token() {
 fn a_body_up_to_64_kib_is_repeated_as_it_was() {
     for len in [0, 1, 64 * 1024] {
         let body: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
-        let server = Server::answering(|request| {
-            answer(if request.header("authorization") == Some("Bearer token-1") { 200 } else { 401 }, "", "")
-        });
+        let server = only_for_token_1();
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             let agent = signed_agent(&server, Renewing::default()).build().unwrap();
-            let request = HttpRequest::builder().method(method).uri(server.origin());
-            let request = request.body(&body[..]).unwrap();
             let before = server.requests().len();
             if method == "DELETE" {
                 agent.delete(server.origin()).force_send_body().send(&body[..]).unwrap();
             } else {
-                agent.run(request).unwrap();
+                let request = HttpRequest::builder().method(method).uri(server.origin());
+                agent.run(request.body(&body[..]).unwrap()).unwrap();
             }
             let requests = &server.requests()[before..];
             assert_eq!(requests.len(), 2, "{method}");
@@ -875,9 +882,7 @@ fn a_body_up_to_64_kib_is_repeated_as_it_was() {
 #[test]
 fn a_larger_body_is_sent_once_and_the_next_call_has_a_new_token() {
     let body = vec![b'x'; 64 * 1024 + 1];
-    let server = Server::answering(|request| {
-        answer(if request.header("authorization") == Some("Bearer token-1") { 200 } else { 401 }, "", "")
-    });
+    let server = only_for_token_1();
     for length in [None, Some(body.len().to_string())] {
         let agent = signed_agent(&server, Renewing::default()).build().unwrap();
         let post = || match &length {
@@ -909,27 +914,19 @@ fn call(agent: &Agent, method: &str, url: &str) -> Result<String, ureq::Error> {
 #[test]
 fn only_what_can_be_repeated_is_repeated() {
     let safe = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"];
-    let unsafe_ = ["POST", "PATCH"];
-    let cases: Vec<_> = safe.iter().chain(&unsafe_).map(|method| (*method, safe.contains(method))).collect();
+    let cases: Vec<_> = safe.iter().chain(&["POST", "PATCH"]).map(|it| (*it, safe.contains(it))).collect();
     in_parallel(&cases, |(method, safe)| {
         for status in [429, 502, 503, 504, 500, 501, 505, 400] {
             let repeated = status == 429 || (502..=504).contains(&status) && *safe;
             for bad in [1, 2, 3] {
                 let count = AtomicUsize::new(0);
                 let server = Server::answering(move |_| {
-                    let status = if count.fetch_add(1, SeqCst) < bad { status } else { 200 };
-                    // HEAD has no body, whatever its length says.
-                    answer(status, "Retry-After: 0", "")
+                    answer(if count.fetch_add(1, SeqCst) < bad { status } else { 200 }, "Retry-After: 0", "")
                 });
                 let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
                 let result = call(&agent, method, &server.origin());
-                let tries = if !repeated {
-                    1
-                } else if status == 429 {
-                    bad + 1
-                } else {
-                    (bad + 1).min(3)
-                };
+                let most = if status == 429 { usize::MAX } else { 3 };
+                let tries = if repeated { (bad + 1).min(most) } else { 1 };
                 assert_eq!(server.requests().len(), tries, "{method} {status} {bad} times");
                 if tries > bad {
                     result.unwrap();
@@ -1115,10 +1112,8 @@ fn a_status_is_an_error_or_an_answer_by_the_agents_switch_alone() {
             );
             assert_eq!(response.body_mut().read_to_string().unwrap(), "the reason");
         }
-        let requests = server.requests().len();
-        let (kind, repeats) =
-            if status == 429 { (ErrorKind::RateLimited, 4) } else { (ErrorKind::ApiStatus, 4) };
-        assert_eq!(requests, repeats, "{status}: what is past the deadline is not waited for");
+        assert_eq!(server.requests().len(), 4, "{status}: what is past the deadline is not waited for");
+        let kind = if status == 429 { ErrorKind::RateLimited } else { ErrorKind::ApiStatus };
         let error = agent(true).get(&url).call().map_err(classify);
         fails(error, kind, &format!("the API answered HTTP {status}"), "a status");
     }
@@ -1180,9 +1175,7 @@ fn a_requests_own_time_out_holds_for_each_attempt() {
 #[test]
 fn a_refusal_whose_body_never_comes_ends_in_time() {
     for status in [400, 401, 429, 503] {
-        let reply =
-            [format!("HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 9\r\n\r\nno").into_bytes()]
-                .concat();
+        let reply = format!("HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 9\r\n\r\nno");
         let server = Server::scripted(move |_| vec![Step::Read, send(&reply), Step::Hold]);
         let agent = signed_agent(&server, Renewing::default()).with_deadline(SHORT).build().unwrap();
         let (result, took) = timed(|| agent.get(server.origin()).call().map_err(classify));
@@ -1193,6 +1186,16 @@ fn a_refusal_whose_body_never_comes_ends_in_time() {
             "{kind:?}"
         );
     }
+}
+
+#[test]
+fn a_body_that_the_server_does_not_take_ends_in_time() {
+    let deaf = Server::scripted(|_| vec![Step::Pause(2 * SHORT)]);
+    let agent = signed_agent(&deaf, Fixed("fixed")).with_deadline(SHORT).build().unwrap();
+    let (result, took) = timed(|| agent.put(deaf.origin()).send(vec![0; 16 << 20]));
+    in_time(took, SHORT, "a deaf server");
+    let text = format!("the API call failed: no complete answer in time; {CHECK}");
+    fails(result.map_err(classify), ErrorKind::Timeout, &text, "a deaf server");
 }
 
 #[test]
@@ -1249,6 +1252,7 @@ const MORE_MEMORY: u64 = 6 * 1024;
 const CHILD: &str = "KEYFOB_TEST_CHILD";
 
 #[test]
+#[cfg(target_os = "linux")]
 fn memory_is_bounded_whatever_the_server_sends() {
     let flood = |first: Vec<u8>, then: &str| Step::Flood(first, then.into());
     let chunked = head("Transfer-Encoding: chunked");
@@ -1301,7 +1305,7 @@ fn memory_is_bounded_whatever_the_server_sends() {
 #[test]
 #[ignore = "run by `memory_is_bounded_whatever_the_server_sends`, in a process of its own"]
 fn child_of_the_memory_test() {
-    let told = std::env::var(CHILD).expect("told whom to call");
+    let Ok(told) = std::env::var(CHILD) else { return };
     let (who, origin) = told.split_once(' ').unwrap();
     let who = EVERYONE.into_iter().find(|known| format!("{known:?}") == who).unwrap();
     let subject = Subject::new(who, origin, Duration::from_secs(1));

@@ -1,5 +1,6 @@
 //! What comes in from outside: refused before a connection is opened, or taken as it is.
 
+#![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "what could hang is given a time")]
 
 mod support;
@@ -91,7 +92,7 @@ fn fields(origin: &str) -> Vec<Field> {
         field("token URL", url, None, |url| ClientAssertion::new(url, "id", KEY)),
         field("client id", text, None, move |id| ClientAssertion::new(&four, id, KEY)),
         field("client secret", (KEY, "b"), None, move |secret| {
-            ClientAssertion::new("https://a", "id", secret)
+            ClientAssertion::new("http://127.0.0.1", "id", secret)
         }),
         field("audience", text, None, move |audience| flow().with_audience(audience)),
         field("scope", text, None, move |scope| same().with_scope(scope)),
@@ -351,6 +352,7 @@ fn without_hanging<T: Send + 'static>(pipe: &Path, call: impl FnOnce() -> T + Se
 }
 
 #[test]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn a_ca_file_is_read_if_it_is_one() {
     let folder = Folder::new();
     let empty = "holds no certificate: it should hold '-----BEGIN CERTIFICATE-----'";
@@ -373,6 +375,7 @@ fn a_ca_file_is_read_if_it_is_one() {
 }
 
 #[test]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn a_ca_file_past_all_measure_is_not_read() {
     let folder = Folder::new();
     let path = folder.join("huge");
@@ -715,7 +718,8 @@ fn the_environment_is_checked_too() {
 #[test]
 #[ignore = "run by `the_environment_is_checked_too`, with an environment of its own"]
 fn child_of_the_environment_test() {
-    let result = match std::env::var(CHILD).expect("told what to make").as_str() {
+    let Ok(told) = std::env::var(CHILD) else { return };
+    let result = match told.as_str() {
         "spatiafi" => SpatiaFi::from_env().map(drop),
         "http" => Http::from_env().map(drop),
         _ => spatiafi::Login::from_env().map(drop),

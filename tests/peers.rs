@@ -165,14 +165,14 @@ fn oidc_provider_refuses_a_replayed_jti() {
     peer.says("client assertion tokens must only be used once");
 
     // Reported by the library in the server's own words: a proxy sends the used body on, whatever the library minted.
-    let relay = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/token", relay.local_addr().unwrap());
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", proxy.local_addr().unwrap());
     let id = peer.text("/clients/client_secret_jwt/client_id");
     let secret = peer.text("/clients/client_secret_jwt/client_secret");
     let flow = ClientAssertion::new(&url, id, secret).unwrap();
     let error = thread::scope(|scope| {
         scope.spawn(|| {
-            let (mut stream, _) = relay.accept().unwrap();
+            let (mut stream, _) = proxy.accept().unwrap();
             read_request(&mut stream);
             let mut answer = replay();
             let (status, text) = (answer.status(), answer.body_mut().read_to_string().unwrap());

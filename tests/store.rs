@@ -301,7 +301,7 @@ fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
         .with_on_warning(move |warning| told.lock().unwrap().push(warning.to_string()));
     let token = source.token(Duration::ZERO).unwrap();
     let text = format!("could not save the tokens in {}: is a directory", path.display());
-    assert_eq!(*warned.lock().unwrap(), [text.clone()]);
+    assert_eq!(warned.lock().unwrap().as_slice(), std::slice::from_ref(&text));
     assert_eq!(source.warning().unwrap().to_string(), text);
     assert!(!path.with_extension("json.tmp").exists(), "nothing is left behind");
     assert_eq!(source.token(Duration::ZERO).unwrap().access_token().expose(), token.access_token().expose());
