@@ -20,12 +20,19 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// `what` names the URL in errors: "token URL".
     pub(crate) fn new(what: &str, url: &str) -> Result<Self, Error> {
+        let endpoint = Self::unasked(what, url)?;
+        Origin::of(&endpoint.uri).map_err(|why| Error::invalid(format!("the {what} {why}")))?;
+        Ok(endpoint)
+    }
+
+    /// One that this program does not ask, or not yet: https needs no TLS here.
+    pub(crate) fn unasked(what: &str, url: &str) -> Result<Self, Error> {
         check::value(what, url.as_bytes())?;
         if url.contains('#') {
             return Err(Error::invalid(format!("the {what} has a fragment ('#'): remove it (RFC 6749 3.2)")));
         }
         let uri: Uri = url.parse().map_err(|_| Error::invalid(format!("the {what} is not a URL")))?;
-        let origin = Origin::of(&uri).map_err(|why| Error::invalid(format!("the {what} {why}")))?;
+        let origin = Origin::parse(&uri).map_err(|why| Error::invalid(format!("the {what} {why}")))?;
         Ok(Self { uri, origin })
     }
 
@@ -37,7 +44,7 @@ impl Endpoint {
         let mut uri = String::with_capacity(base.len() + value.len());
         uri.push_str(&base);
         uri.push_str(value.expose_str().unwrap_or_default());
-        // Takes over the buffer, which grew never: nothing is left behind here.
+        // Takes over the buffer, which never grew: nothing is left behind here.
         let uri = Uri::try_from(uri).map_err(|_| Error::invalid("the URL would be too long"))?;
         Ok(Self { uri, origin: self.origin.clone() })
     }
@@ -69,6 +76,16 @@ pub(crate) struct Origin {
 impl Origin {
     /// The origin of a URL that may be asked. The error completes "the URL …".
     pub(crate) fn of(uri: &Uri) -> Result<Self, &'static str> {
+        let origin = Self::parse(uri)?;
+        if origin.scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
+            return Err(
+                "is https, but keyfob was built without TLS: enable its feature rustls or native-tls",
+            );
+        }
+        Ok(origin)
+    }
+
+    fn parse(uri: &Uri) -> Result<Self, &'static str> {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err("is not absolute: it needs https:// and a host");
         };
@@ -80,11 +97,6 @@ impl Origin {
             return Err("has no host");
         }
         let default_port = if *scheme == Scheme::HTTPS {
-            if !cfg!(any(feature = "rustls", feature = "native-tls")) {
-                return Err(
-                    "is https, but keyfob was built without TLS: enable its feature rustls or native-tls",
-                );
-            }
             443
         } else if *scheme == Scheme::HTTP {
             if !is_loopback(host) {

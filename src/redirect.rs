@@ -69,7 +69,7 @@ impl RedirectUri {
             }
             return Ok(Self { text: text.to_owned(), local: None });
         }
-        let endpoint = Endpoint::new(WHAT, text)?;
+        let endpoint = Endpoint::unasked(WHAT, text)?;
         let (origin, uri) = (endpoint.origin(), endpoint.uri());
         // RFC 8252 8.3: `localhost` may mean another address, or a network interface.
         let ip = match origin.host() {

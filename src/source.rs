@@ -146,6 +146,37 @@ impl CachingSource {
         self.lock().warning.clone()
     }
 
+    /// Starts with the token of a login, which is saved if there is a store.
+    pub(crate) fn start(&self, token: Token) {
+        let saved = self.stored.as_ref().map_or(Ok(()), |(store, name)| {
+            let record = Record::new(token.clone(), self.http.clock().offset());
+            store.lock(name, self.http.timeout())?.save(&record)
+        });
+        self.keep(Arc::new(token));
+        self.lock().warning = saved.err();
+    }
+
+    /// Goes on with what is in the store, good or not. Whether there is anything.
+    pub(crate) fn resume(&self) -> Result<bool, Error> {
+        let Some((store, name)) = &self.stored else { return Ok(false) };
+        let Some(record) = store.load(name)? else { return Ok(false) };
+        self.http.clock().recall(record.clock_offset(), record.token().obtained_at());
+        self.keep(Arc::new(record.token().clone()));
+        Ok(true)
+    }
+
+    /// Removes the record of a login that has ended. That of a later login stays.
+    pub(crate) fn forget(&self, ended: &Token) -> Result<(), Error> {
+        let Some((store, name)) = &self.stored else { return Ok(()) };
+        let mut locked = store.lock(name, self.http.timeout())?;
+        let Some(record) = locked.load()? else { return Ok(()) };
+        let is_its_own = match (ended.refresh_token(), record.token().refresh_token()) {
+            (Some(ended), Some(stored)) => ended.expose() == stored.expose(),
+            _ => record.token().is_same(ended),
+        };
+        if is_its_own { locked.remove() } else { Ok(()) }
+    }
+
     /// The token in memory, if any: expired or not, refused or not. Fetches nothing.
     pub fn current(&self) -> Option<Arc<Token>> {
         self.read().as_ref().map(|current| current.token.clone())

@@ -7,6 +7,7 @@
 mod pages;
 pub mod scope;
 
+use std::fmt;
 use std::sync::Arc;
 
 use ureq::Agent;
@@ -15,7 +16,8 @@ use crate::credentials::env_var;
 use crate::endpoint::Endpoint;
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
 use crate::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, Http, Secret, Token, TokenSource,
+    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName, Secret,
+    Token, TokenSource, TokenStore, check,
 };
 
 pub use pages::Pages;
@@ -145,11 +147,12 @@ impl Customer {
 /// partner.revoke(&source)?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Partner {
     api: Api,
     flow: AuthorizationCode,
     revoke: Endpoint,
+    store: Option<(Arc<dyn TokenStore>, String)>,
     /// Whether the URLs of `flow` and `revoke` were set one by one, and so do not follow that of the API.
     own_authorize: bool,
     own_token: bool,
@@ -167,11 +170,13 @@ impl Partner {
     /// character, or if the redirect URI is not https (http on loopback).
     pub fn new(client_id: &str, client_secret: impl Into<Secret>, redirect_uri: &str) -> Result<Self, Error> {
         let client = ClientAuth::body(client_id, client_secret)?;
-        let (authorize, token) = (join(API_URL, AUTHORIZE_PATH), join(API_URL, TOKEN_PATH));
+        // Another URL may follow.
+        let at = |path| Endpoint::unasked("API URL", &join(API_URL, path));
         Ok(Self {
             api: Api::public(),
-            flow: AuthorizationCode::new(&authorize, &token, client, redirect_uri)?,
-            revoke: Endpoint::new("revocation URL", &join(API_URL, REVOKE_PATH))?,
+            flow: AuthorizationCode::at(at(AUTHORIZE_PATH)?, at(TOKEN_PATH)?, client, redirect_uri)?,
+            revoke: at(REVOKE_PATH)?,
+            store: None,
             own_authorize: false,
             own_token: false,
             own_revoke: false,
@@ -181,13 +186,16 @@ impl Partner {
     /// With `SPACEBRING_CLIENT_ID` and `SPACEBRING_CLIENT_SECRET`; `SPACEBRING_REDIRECT_URI` (default
     /// `http://127.0.0.1:8765/callback`), `SPACEBRING_NETWORK_ID`, `SPACEBRING_API_URL`, `SPACEBRING_AUTHORIZE_URL`,
     /// `SPACEBRING_TOKEN_URL`, `SPACEBRING_REVOKE_URL` and [`Http::from_env`] where set. An empty variable counts as
-    /// unset.
+    /// unset. Tokens are kept in [`FileStore::from_env`], under the profile in `KEYFOB_PROFILE` (default: `default`).
     ///
     /// # Errors
     /// [`NoCredentials`](ErrorKind::NoCredentials) if id or secret is not set;
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable; [`Store`](ErrorKind::Store) if there is no home
+    /// folder to keep tokens in.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self::from_variables(&env_var)?.with_http(Http::from_env()?))
+        let partner = Self::from_variables(&env_var)?.with_http(Http::from_env()?);
+        let profile = env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
+        partner.with_store(Arc::new(FileStore::from_env()?), &profile)
     }
 
     fn from_variables(variable: &Variable<'_>) -> Result<Self, Error> {
@@ -227,6 +235,17 @@ impl Partner {
         self
     }
 
+    /// Keeps tokens in a store, so that the next process finds them. The profile keeps several logins of one client
+    /// apart. Default: memory only.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the profile is empty or holds a control character.
+    pub fn with_store(mut self, store: Arc<dyn TokenStore>, profile: &str) -> Result<Self, Error> {
+        check::value("profile", profile.as_bytes())?;
+        self.store = Some((store, profile.to_owned()));
+        Ok(self)
+    }
+
     /// Sets the base URL of the API, which alone gets the token, and of those URLs below that are not set. Default:
     /// [`API_URL`].
     ///
@@ -252,7 +271,7 @@ impl Partner {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
     pub fn with_authorize_url(mut self, url: &str) -> Result<Self, Error> {
-        self.flow.authorize = Endpoint::new("authorize URL", url)?;
+        self.flow.authorize = Endpoint::unasked("authorize URL", url)?;
         self.own_authorize = true;
         Ok(self)
     }
@@ -315,8 +334,31 @@ impl Partner {
     }
 
     /// A source that starts with this token and renews it.
+    ///
+    /// The token is saved if there is a store. If that fails, [`CachingSource::warning`] says why.
     pub fn source(&self, token: Token) -> Arc<CachingSource> {
-        Arc::new(CachingSource::new(self.api.http.clone(), self.refresh_flow()).with_token(token))
+        let source = self.empty_source();
+        source.start(token);
+        Arc::new(source)
+    }
+
+    /// A source that goes on with the tokens of an earlier login, if the store has any: no person is needed.
+    ///
+    /// # Errors
+    /// [`Store`](ErrorKind::Store) if the store cannot be reached or trusted.
+    pub fn stored_source(&self) -> Result<Option<Arc<CachingSource>>, Error> {
+        let source = self.empty_source();
+        Ok(source.resume()?.then(|| Arc::new(source)))
+    }
+
+    fn empty_source(&self) -> CachingSource {
+        let source = CachingSource::new(self.api.http.clone(), self.refresh_flow());
+        let Some((store, profile)) = &self.store else { return source };
+        let token_url = self.flow.token.uri().to_string();
+        let name = RecordName::new("spacebring", &token_url, self.flow.client.client_id())
+            .and_then(|name| name.with_profile(profile))
+            .expect("each part has been checked");
+        source.with_store(store.clone(), name)
     }
 
     /// A [`ureq::Agent`] that signs in by itself and keeps to [`RATE`]: for calls to [`api_url`](Self::api_url).

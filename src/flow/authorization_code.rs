@@ -67,9 +67,19 @@ impl AuthorizationCode {
         client: ClientAuth,
         redirect_uri: &str,
     ) -> Result<Self, Error> {
+        let authorize = Endpoint::unasked("authorize URL", authorize_url)?;
+        Self::at(authorize, Endpoint::new("token URL", token_url)?, client, redirect_uri)
+    }
+
+    pub(crate) fn at(
+        authorize: Endpoint,
+        token: Endpoint,
+        client: ClientAuth,
+        redirect_uri: &str,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            authorize: Endpoint::new("authorize URL", authorize_url)?,
-            token: Endpoint::new("token URL", token_url)?,
+            authorize,
+            token,
             client,
             redirect_uri: RedirectUri::new(redirect_uri)?,
             issuer: None,

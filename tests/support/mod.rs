@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +25,8 @@ pub enum Step {
     /// Sends the first, then the second over and over.
     Flood(Vec<u8>, Vec<u8>),
     Pause(Duration),
+    /// Waits for others to come this far.
+    Meet(Arc<Barrier>),
     /// Says no more and keeps the connection.
     Hold,
     /// Closes with a request unread, which makes it a reset.
@@ -233,6 +235,7 @@ impl Connection {
                 }
             }
             Step::Pause(pause) => thread::sleep(pause),
+            Step::Meet(others) => drop(others.wait()),
             Step::Hold => {
                 let mut buffer = [0; 4096];
                 while matches!((&*self.stream).read(&mut buffer), Ok(1..)) {}
@@ -302,16 +305,16 @@ impl FullBacklog {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let mut queued = Vec::new();
-        while queued.len() < 8192 {
+        // One that got no answer may have been unlucky, two were not.
+        let mut unanswered = 0;
+        while unanswered < 2 {
             match TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
-                Ok(stream) => queued.push(stream),
-                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                    return Some(Self { listener, _queued: queued });
-                }
-                Err(_) => return None,
+                Ok(stream) if queued.len() < 8192 => queued.push(stream),
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => unanswered += 1,
+                _ => return None,
             }
         }
-        None
+        Some(Self { listener, _queued: queued })
     }
 
     pub fn origin(&self) -> String {
@@ -362,11 +365,30 @@ pub fn child(test: &str) -> Command {
     command
 }
 
-/// What a call returned and how long it took.
+/// What a call returned and how long it took, less the time for which the machine stood still.
 pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
+    let (start, lag) = (Instant::now(), lag());
     let result = call();
-    (result, start.elapsed())
+    (result, start.elapsed().saturating_sub(self::lag() - lag))
+}
+
+/// How much later than it should have a thread that only sleeps has woken up, all in all: a measure of how busy the
+/// machine is with other things.
+fn lag() -> Duration {
+    const NAP: Duration = Duration::from_millis(5);
+    static LAG: AtomicU64 = AtomicU64::new(0);
+    static SLEEPER: Once = Once::new();
+    SLEEPER.call_once(|| {
+        thread::spawn(|| {
+            loop {
+                let start = Instant::now();
+                thread::sleep(NAP);
+                let late = start.elapsed().saturating_sub(2 * NAP);
+                LAG.fetch_add(u64::try_from(late.as_micros()).unwrap(), SeqCst);
+            }
+        });
+    });
+    Duration::from_micros(LAG.load(SeqCst))
 }
 
 /// Runs each case on a thread of its own, eight at a time: most of them wait.
