@@ -282,8 +282,11 @@ impl Signing {
                     let busy = outcome.ok().map(drain);
                     earlier = busy.filter(|_| !wait.is_zero());
                 }
-                // It says more that the server was busy than that it has no time left to say so again.
-                (_, Err((error @ ureq::Error::Timeout(_), _))) => return earlier.ok_or(error),
+                // It says more that the server was busy than that it has no time left to say so again. But its body has
+                // been read, so it is of no use to those who want the answer.
+                (_, Err((error @ ureq::Error::Timeout(_), _))) => {
+                    return earlier.filter(|_| self.status_as_error).ok_or(error);
+                }
                 (_, outcome) => return outcome.map_err(|(error, _)| error),
             }
         }
@@ -293,7 +296,10 @@ impl Signing {
     fn is_refused(&self, response: &Response<Body>, token: &Token) -> bool {
         let says_so = || {
             let challenges = response.headers().get_all(WWW_AUTHENTICATE);
-            challenges.iter().any(|value| value.to_str().is_ok_and(|text| text.contains("invalid_token")))
+            challenges.iter().filter_map(|value| value.to_str().ok()).any(|text| {
+                // RFC 6750 3: a parameter, quoted or not, and not a word of some description.
+                text.contains("error=\"invalid_token\"") || text.contains("error=invalid_token")
+            })
         };
         response.status() == 401 || says_so() || token.remaining(self.clock.now()).is_zero()
     }

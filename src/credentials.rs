@@ -173,18 +173,15 @@ impl PreparedFile {
     /// What the operating system says. `AlreadyExists` if someone else has made the file meanwhile.
     pub fn save(mut self, answer: &[u8]) -> io::Result<()> {
         self.new.write(answer)?;
-        let beside = |what| {
-            let now = unix_seconds(Clock::system().now());
-            file::free_name(self.new.target(), &format!(".{what}-{now}"))
-        };
+        let suffix = |what| format!(".{what}-{}", unix_seconds(Clock::system().now()));
         if ClientCredentials::from_json(answer).is_none() {
-            return self.new.rename_to(&beside("unreadable"));
+            return self.new.keep_beside(&suffix("unreadable"));
         }
         if !self.overwrite {
             return self.new.publish();
         }
         if self.new.target().exists() {
-            file::back_up(self.new.target(), &beside("backup"))?;
+            file::keep_beside(self.new.target(), &suffix("backup"), self.new.target())?;
         }
         self.new.replace()
     }

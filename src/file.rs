@@ -243,6 +243,11 @@ impl NewFile {
         sync_folder(path)
     }
 
+    /// Keeps what was written beside the target, which is left as it is.
+    pub(crate) fn keep_beside(&self, suffix: &str) -> io::Result<()> {
+        keep_beside(&self.target, suffix, &self.temp)
+    }
+
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
@@ -255,27 +260,40 @@ impl Drop for NewFile {
     }
 }
 
-/// Keeps what is at `path` under a second name, readable by the owner only.
-pub(crate) fn back_up(path: &Path, backup: &Path) -> io::Result<()> {
-    if fs::hard_link(path, backup).is_err() {
-        fs::copy(path, backup)?;
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(backup, fs::Permissions::from_mode(0o600))?;
+/// Gives what is at `path` a second name beside `target`, with the suffix and, if that is taken, a number. Whatever has
+/// a name keeps it, also if many do this at once.
+pub(crate) fn keep_beside(target: &Path, suffix: &str, path: &Path) -> io::Result<()> {
+    let numbered = (2..).map(|n| with_suffix(target, &format!("{suffix}-{n}")));
+    for name in std::iter::once(with_suffix(target, suffix)).chain(numbered) {
+        let kept = fs::hard_link(path, &name).or_else(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => Err(e),
+            // A file system without hard links.
+            _ => copy_to_new(path, &name),
+        });
+        match kept {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+            Ok(()) => {
+                #[cfg(unix)]
+                {
+                    use std::os::unix::fs::PermissionsExt as _;
+                    fs::set_permissions(&name, fs::Permissions::from_mode(0o600))?;
+                }
+                return sync_folder(target);
+            }
+        }
     }
     Ok(())
 }
 
-/// `path` with this after its name, and a number if that is taken.
-pub(crate) fn free_name(path: &Path, suffix: &str) -> PathBuf {
-    let plain = with_suffix(path, suffix);
-    let numbered = (2..).map(|n| with_suffix(path, &format!("{suffix}-{n}")));
-    std::iter::once(plain)
-        .chain(numbered)
-        .find(|name| fs::symlink_metadata(name).is_err())
-        .unwrap_or_else(|| path.to_owned())
+fn copy_to_new(path: &Path, new: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut new = options.open(new)?;
+    io::copy(&mut File::open(path)?, &mut new)?;
+    new.sync_all()
 }
 
 /// `path` with something after its name.

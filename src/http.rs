@@ -2,13 +2,17 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
+};
 use ureq::{Agent, Timeout};
 
 use crate::clock::{Deadline, LONGEST};
@@ -803,6 +807,8 @@ pub(crate) fn unwrap_unsent(error: ureq::Error) -> (ureq::Error, bool) {
             // A connection that cannot be made takes all the time there is: that is why it is called.
             Ok(unsent) => match unsent.0 {
                 ureq::Error::Timeout(_) => (ureq::Error::Timeout(Timeout::Connect), false),
+                // Without a request there is no answer but a proxy's.
+                ureq::Error::Protocol(_) => (ureq::Error::ConnectProxyFailed(String::new()), false),
                 error => (error, false),
             },
             Err(other) => (ureq::Error::Other(other), true),
@@ -814,7 +820,7 @@ pub(crate) fn unwrap_unsent(error: ureq::Error) -> (ureq::Error, bool) {
 /// ureq's own connector, shared by all agents of an [`Http`] so that TLS is set up once and sessions resume.
 #[derive(Clone, Debug)]
 struct Connect {
-    inner: std::sync::Arc<DefaultConnector>,
+    inner: Arc<DefaultConnector>,
     tls: u64,
 }
 
@@ -855,6 +861,17 @@ impl Connector for Connect {
         let request_level = details.needs_tls() && tls_hash(details.config.tls_config()) != self.tls;
         #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
         let request_level = details.request_level;
+        let connected = Arc::new(AtomicBool::new(false));
+        let run_connector = if details.config.proxy().is_none() {
+            details.run_connector.clone()
+        } else {
+            let (run, connected) = (details.run_connector.clone(), connected.clone());
+            let deadline = Deadline::after(*details.timeout.after);
+            Arc::new(move |details: &ConnectionDetails<'_>| {
+                let tunnel = |inner| Tunnel { inner, deadline, connected: connected.clone() };
+                run(details).map(|inner| Box::new(tunnel(inner)) as Box<dyn Transport>)
+            })
+        };
         let details = ConnectionDetails {
             uri: details.uri,
             addrs: details.addrs.clone(),
@@ -864,10 +881,52 @@ impl Connector for Connect {
             now: details.now,
             timeout: details.timeout,
             current_time: details.current_time.clone(),
-            run_connector: details.run_connector.clone(),
+            run_connector,
             register_shutdown: details.register_shutdown.clone(),
         };
-        self.inner.connect(&details, chained).map_err(unsent)
+        let transport = self.inner.connect(&details, chained).map_err(unsent);
+        connected.store(true, Ordering::Relaxed);
+        transport
+    }
+}
+
+/// The connection to a proxy. Until the proxy has connected, ureq gives each read all of the time anew: a proxy that
+/// sends byte by byte would hold a call for ever.
+#[derive(Debug)]
+struct Tunnel {
+    inner: Box<dyn Transport>,
+    deadline: Deadline,
+    connected: Arc<AtomicBool>,
+}
+
+impl Tunnel {
+    fn within(&self, mut timeout: NextTimeout) -> NextTimeout {
+        if !self.connected.load(Ordering::Relaxed) {
+            timeout.after = (*timeout.after).min(self.deadline.remaining()).into();
+        }
+        timeout
+    }
+}
+
+impl Transport for Tunnel {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.inner.transmit_output(amount, self.within(timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.inner.await_input(self.within(timeout))
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
     }
 }
 

@@ -16,8 +16,8 @@ use crate::credentials::env_var;
 use crate::endpoint::Endpoint;
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
 use crate::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName, Secret,
-    Token, TokenSource, TokenStore, check,
+    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName,
+    Secret, Token, TokenSource, TokenStore, check,
 };
 
 pub use pages::Pages;
@@ -354,11 +354,8 @@ impl Partner {
     fn empty_source(&self) -> CachingSource {
         let source = CachingSource::new(self.api.http.clone(), self.refresh_flow());
         let Some((store, profile)) = &self.store else { return source };
-        let token_url = self.flow.token.uri().to_string();
-        let name = RecordName::new("spacebring", &token_url, self.flow.client.client_id())
-            .and_then(|name| name.with_profile(profile))
-            .expect("each part has been checked");
-        source.with_store(store.clone(), name)
+        let (token_url, client_id) = (self.flow.token.uri().to_string(), self.flow.client.client_id());
+        source.with_store(store.clone(), RecordName::of_checked("spacebring", token_url, client_id, profile))
     }
 
     /// A [`ureq::Agent`] that signs in by itself and keeps to [`RATE`]: for calls to [`api_url`](Self::api_url).
@@ -382,11 +379,12 @@ impl Partner {
         Revoke::in_query_at(self.revoke.clone())
     }
 
-    /// Ends the source's refresh token and its access token: a person has to log in again.
+    /// Ends the source's refresh token and its access token: a person has to log in again. Once the server has
+    /// agreed they are removed from the store too, if there is one.
     ///
     /// # Errors
     /// [`NoCredentials`](ErrorKind::NoCredentials) if the source has no token; otherwise as [`Revoke::run`], and
-    /// then the tokens may live on.
+    /// then the tokens may live on. [`Store`](ErrorKind::Store) if they have ended, but could not be removed.
     pub fn revoke(&self, source: &CachingSource) -> Result<(), Error> {
         let flow = self.revoke_flow();
         let current = || {
@@ -404,12 +402,20 @@ impl Partner {
         match flow.run(&self.api.http, token.access_token()) {
             // It may have ended together with the refresh token (RFC 7009 2.1), and be unknown by now.
             Err(error)
-                if refresh_token.is_some() && error.status().is_some_and(|s| (400..429).contains(&s)) =>
-            {
-                Ok(())
-            }
-            result => result,
+                if refresh_token.is_some() && error.status().is_some_and(|s| (400..429).contains(&s)) => {}
+            result => result?,
         }
+        source.forget(&token)
+    }
+}
+
+impl fmt::Debug for Partner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partner")
+            .field("api", &self.api)
+            .field("flow", &self.flow)
+            .field("revoke", &self.revoke)
+            .finish_non_exhaustive()
     }
 }
 

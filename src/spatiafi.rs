@@ -118,7 +118,7 @@ impl SpatiaFi {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
     pub fn with_auth_url(self, url: &str) -> Result<Self, Error> {
-        Endpoint::new(AUTH_URL_NAME, url)?;
+        base_url(url)?;
         self.with_token_url(&join(url, TOKEN_PATH))
     }
 
@@ -277,7 +277,7 @@ impl Login {
     /// As [`CredentialsFile::prepare`], [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file
     /// cannot be written although it was proved, [`Error::unsaved`] holds what the server answered.
     pub fn run(&self, file: &CredentialsFile, overwrite: bool) -> Result<ClientCredentials, Error> {
-        Endpoint::new(AUTH_URL_NAME, &self.auth_url)?;
+        base_url(&self.auth_url)?;
         let basic =
             BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
         let clients = AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?;
@@ -349,6 +349,15 @@ fn folder(system: System, env: &dyn Fn(&str) -> Option<PathBuf>, home: Option<Pa
         System::MacOs => Some(home()?.join("Library/Application Support/spatiafi")),
         System::Windows => Some(env("LOCALAPPDATA")?.join("spatiafi").join("spatiafi")),
     }
+}
+
+/// What a path can be put behind.
+fn base_url(url: &str) -> Result<(), Error> {
+    Endpoint::new(AUTH_URL_NAME, url)?;
+    if url.contains('?') {
+        return Err(Error::invalid(format!("the {AUTH_URL_NAME} has a query ('?'): give it without")));
+    }
+    Ok(())
 }
 
 /// A base URL, with or without a slash at its end, and a path.

@@ -44,6 +44,12 @@ impl RecordName {
         })
     }
 
+    /// With parts that each were checked where they came in.
+    pub(crate) fn of_checked(service: &str, token_url: String, client_id: &str, profile: &str) -> Self {
+        let [service, client_id, profile] = [service, client_id, profile].map(str::to_owned);
+        Self { service, token_url, client_id, profile }
+    }
+
     /// Keeps several logins of one client apart. Default: `default`.
     ///
     /// # Errors

@@ -54,7 +54,11 @@ struct Subject {
 
 impl Subject {
     fn new(who: Who, origin: &str, within: Duration) -> Self {
-        let http = Http::new().with_timeout(within);
+        Self::on(Http::new(), who, origin, within)
+    }
+
+    fn on(http: Http, who: Who, origin: &str, within: Duration) -> Self {
+        let http = http.with_timeout(within);
         let agent = AgentBuilder::new(http.clone(), Auth::Bearer(Arc::new(Fixed("fixed"))))
             .with_origin(origin)
             .and_then(|agent| agent.with_deadline(within).build())
@@ -320,9 +324,11 @@ fn without_tls_no_request_was_sent() {
     use ErrorKind::{Network, Timeout};
     let noise = send("HTTP/1.1 400 Bad Request\r\n\r\n");
     let part = send(b"\x16\x03\x03\x00\x7a\x02\x00");
+    let drip = Step::Drip([&b"\x16\x03\x03\x40\x00\x02"[..], &[0; 100]].concat(), Duration::from_millis(10));
     let cases = [
         (vec![Step::Hold], SHORT, Timeout, "no connection in time", CHECK, 1),
         (vec![part, Step::Hold], SHORT, Timeout, "no connection in time", CHECK, 1),
+        (vec![drip], SHORT, Timeout, "no connection in time", CHECK, 1),
         (vec![], LONG, Network, "the connection was cut off", "try again", 3),
         (vec![noise, Step::Hold], LONG, Network, "TLS failed", "check the URL and the proxy", 1),
     ];
@@ -335,6 +341,53 @@ fn without_tls_no_request_was_sent() {
         in_time(took, *within, what);
         fails(result, *kind, &subject.text(what, next), what);
         assert_eq!(server.connections(), *tries, "{who:?}, {what}");
+    });
+}
+
+#[test]
+fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
+    use Step::{Drip, Flood, Hold, Read};
+    let drip = Drip(answer(200, "", ""), Duration::from_millis(20));
+    let long = Flood(b"HTTP/1.1 200 OK\r\nA: ".to_vec(), b"b".to_vec());
+    let late = (ErrorKind::Timeout, "no connection in time", CHECK);
+    let failed = (ErrorKind::Network, "the proxy refused to connect", "check the proxy");
+    let cases = [
+        (vec![Read, Hold], SHORT, late),
+        (vec![Read, send("HTTP/1.1 200 OK\r\n"), Hold], SHORT, late),
+        (vec![Read, drip], SHORT, late),
+        (vec![Read], LONG, failed),
+        (vec![Read, send(answer(407, "Proxy-Authenticate: Basic", "no"))], LONG, failed),
+        (vec![Read, send("SSH-2.0-noise\r\n\r\n")], LONG, failed),
+        (vec![Read, long], LONG, failed),
+    ];
+    let cases: Vec<_> = cases.iter().flat_map(|case| EVERYONE.map(|who| (who, case))).collect();
+    in_parallel(&cases, |(who, (script, within, (kind, what, next)))| {
+        let script = script.clone();
+        let proxy = Server::scripted(move |_| script.clone());
+        let http = Http::new().with_proxy(&proxy.origin().replace("//", "//user:pass@")).unwrap();
+        let subject = Subject::on(http, *who, "http://127.0.0.1:1", *within);
+        let (result, took) = timed(|| subject.call());
+        in_time(took, *within, "a proxy");
+        fails(result, *kind, &subject.text(what, next), "a proxy");
+        let requests = proxy.requests();
+        let [request] = &requests[..] else { panic!("{requests:?}") };
+        assert!(request.head.starts_with("CONNECT 127.0.0.1:1 HTTP/1.1\r\n"), "{request:?}");
+        assert_eq!(request.header("proxy-authorization"), Some("Basic dXNlcjpwYXNz"));
+        assert_eq!((request.header("authorization"), request.body.len()), (None, 0));
+    });
+}
+
+#[test]
+fn through_a_proxy_the_time_for_connecting_ends_with_it() {
+    let connect = Duration::from_millis(300);
+    in_parallel(&EVERYONE, |who| {
+        let connected = send("HTTP/1.1 200 Connected\r\n\r\n");
+        let script = [vec![Step::Read, connected, Step::Pause(2 * connect)], well()].concat();
+        let proxy = Server::scripted(move |_| script.clone());
+        let http = Http::new().with_connect_timeout(connect).with_proxy(&proxy.origin()).unwrap();
+        let subject = Subject::on(http, *who, "http://127.0.0.1:1", LONG);
+        subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
+        assert_eq!(proxy.requests().len(), 2);
     });
 }
 
@@ -1125,7 +1178,7 @@ fn what_the_server_said_before_it_fell_silent_stands() {
     const WITHIN: Duration = Duration::from_secs(1);
     let server = || {
         Server::scripted(|connection| match connection {
-            0 => vec![Step::Read, send(answer(429, "Retry-After: 0\r\nConnection: close", ""))],
+            0 => vec![Step::Read, send(answer(429, "Retry-After: 0\r\nConnection: close", "slow down"))],
             _ => vec![Step::Hold],
         })
     };
@@ -1137,11 +1190,22 @@ fn what_the_server_said_before_it_fell_silent_stands() {
         let text = subject.text("it asked to slow down (HTTP 429)", "try again in 0 s");
         fails(result, ErrorKind::RateLimited, &text, "429, then silence");
     }
-    let server = server();
-    let agent = signed_agent(&server, Fixed("fixed")).with_deadline(WITHIN).build().unwrap();
-    let (result, took) = timed(|| agent.post(server.origin()).send("body"));
-    in_time(took, WITHIN, "429, then silence");
-    ends_with_status(result, 429);
+    for as_error in [true, false] {
+        let server = server();
+        let agent =
+            signed_agent(&server, Fixed("fixed")).with_deadline(WITHIN).with_status_as_error(as_error);
+        let agent = agent.build().unwrap();
+        let (result, took) = timed(|| agent.post(server.origin()).send("body"));
+        in_time(took, WITHIN, "429, then silence");
+        match result {
+            // Its body has been read by then, and half an answer is none.
+            Err(ureq::Error::Timeout(_)) if !as_error => {}
+            Ok(mut response) if !as_error => {
+                assert_eq!(response.body_mut().read_to_string().unwrap(), "slow down");
+            }
+            result => ends_with_status(result, 429),
+        }
+    }
 }
 
 #[test]

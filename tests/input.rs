@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -614,6 +614,28 @@ fn every_file_that_was_replaced_is_kept() {
     assert_eq!(kept, expected);
     assert!(folder.names().iter().all(|name| mode(&folder.join(name)) == 0o600));
     assert_eq!(folder.names().len(), 4);
+}
+
+#[test]
+fn the_first_file_is_kept_though_many_replace_it_at_once() {
+    const THREADS: usize = 8;
+    for _ in 0..5 {
+        let folder = Folder::new();
+        let path = folder.write("file", "the first");
+        let together = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let prepared = CredentialsFile::new(&path).prepare(true).unwrap();
+                    together.wait();
+                    // Whoever comes second may fail, and says so.
+                    let _ = prepared.save(CREDENTIALS.as_bytes());
+                });
+            }
+        });
+        let kept = folder.names().iter().any(|name| fs::read(folder.join(name)).unwrap() == b"the first");
+        assert!(kept, "{:?}", folder.names());
+    }
 }
 
 #[test]

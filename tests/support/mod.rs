@@ -369,7 +369,7 @@ pub fn child(test: &str) -> Command {
 pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let (start, lag) = (Instant::now(), lag());
     let result = call();
-    (result, start.elapsed().saturating_sub(self::lag() - lag))
+    (result, start.elapsed().saturating_sub(self::lag().saturating_sub(lag)))
 }
 
 /// How much later than it should have a thread that only sleeps has woken up, all in all: a measure of how busy the
