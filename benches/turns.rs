@@ -44,8 +44,8 @@ impl<'a> Turns<'a> {
 
     /// The fastest of many short turns is what another load on the machine disturbs least.
     fn print(&mut self) {
-        const ROUNDS: u32 = 200;
-        const ITERATIONS: u32 = 2_000;
+        const ROUNDS: u32 = 2_000;
+        const ITERATIONS: u32 = 200;
         let mut fastest = vec![Duration::MAX; self.contenders.len()];
         for _ in 0..ROUNDS {
             for (time, (_, run)) in fastest.iter_mut().zip(&mut self.contenders) {

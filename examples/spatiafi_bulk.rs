@@ -27,6 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("usage: spatiafi_bulk POINTS [THREADS]")?;
     let threads: usize = arguments.next().map_or(Ok(8), |n| n.parse())?;
+    if threads == 0 {
+        return Err("at least one thread is needed".into());
+    }
 
     let spatiafi = SpatiaFi::from_env()?;
     let source = std::sync::Arc::new(spatiafi.source()?);

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use keyfob::CredentialsFile;
 use keyfob::spatiafi::{Login, credentials_file};
 
 fn main() -> ExitCode {
@@ -17,8 +18,20 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
+            rescue(&error);
             ExitCode::from(error.kind().exit_status())
         }
+    }
+}
+
+/// What the server will not show again goes to the current folder, if it could not go where it belongs.
+fn rescue(error: &keyfob::Error) {
+    let Some(answer) = error.unsaved() else { return };
+    let file = CredentialsFile::new("app_credentials.rescued.json");
+    match file.prepare(true).map(|target| target.save(answer.expose())) {
+        Ok(Ok(())) => eprintln!("they are in {}: move them", file.path().display()),
+        Ok(Err(error)) => eprintln!("nor could they be saved in {}: {error}", file.path().display()),
+        Err(error) => eprintln!("{error}"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -13,7 +13,7 @@ use ureq::middleware::{Middleware, MiddlewareNext};
 use ureq::{Agent, Body, SendBody};
 
 use crate::clock::Deadline;
-use crate::endpoint::{Endpoint, Origin};
+use crate::endpoint::{Endpoint, Origin, is_plain_http};
 use crate::http::{TRIES, Trouble, pause, retry_after, unwrap_unsent};
 use crate::pace::Pace;
 use crate::{Basic, Clock, Error, ErrorKind, Http, Token, TokenSource, check};
@@ -161,7 +161,11 @@ impl AgentBuilder {
             deadline,
             status_as_error,
             clock,
-            forced: Forced { since: Deadline::after(Duration::MAX), at: AtomicU64::new(0) },
+            forced: Forced {
+                forcing: Mutex::default(),
+                since: Deadline::after(Duration::MAX),
+                at: AtomicU64::new(0),
+            },
             pace: Pace::new(rate),
         }))
     }
@@ -170,7 +174,8 @@ impl AgentBuilder {
 /// What an API call failed with, as a keyfob error: for programs that act on [`ErrorKind`].
 ///
 /// 4xx and 5xx become [`ApiStatus`](ErrorKind::ApiStatus), 429 [`RateLimited`](ErrorKind::RateLimited); an error that
-/// keyfob put into ureq's comes out as it was.
+/// keyfob put into ureq's comes out as it was. ureq's status error carries neither the host nor `Retry-After`: for
+/// these, take the answers themselves, with [`AgentBuilder::with_status_as_error`].
 pub fn classify(error: ureq::Error) -> Error {
     let error = match unwrap_unsent(error).0 {
         ureq::Error::Other(inner) => match inner.downcast::<Error>() {
@@ -178,8 +183,13 @@ pub fn classify(error: ureq::Error) -> Error {
             Err(other) => ureq::Error::Other(other),
         },
         ureq::Error::StatusCode(status) => {
-            let kind = if status == 429 { ErrorKind::RateLimited } else { ErrorKind::ApiStatus };
-            return Error::new(kind, format!("the API answered HTTP {status}")).with_status(status);
+            let (kind, next) = match status {
+                429 => (ErrorKind::RateLimited, "try again later"),
+                500.. => (ErrorKind::ApiStatus, "try again later"),
+                401 | 403 => (ErrorKind::ApiStatus, "check what these credentials may do"),
+                _ => (ErrorKind::ApiStatus, "check the URL and the request"),
+            };
+            return Error::new(kind, format!("the API answered HTTP {status}; {next}")).with_status(status);
         }
         error => error,
     };
@@ -238,6 +248,7 @@ impl Signing {
         let mut fresh_connection = false;
         let mut replaced = false;
         let mut tries = 0;
+        let mut failures = 0;
         loop {
             tries += 1;
             let repeatable = body.is_repeatable();
@@ -260,7 +271,8 @@ impl Signing {
                         _ => None,
                     },
                     429 => Some(pause(retry_after(response.headers(), &self.clock), tries)),
-                    502..=504 if idempotent && tries < TRIES => {
+                    502..=504 if idempotent && failures + 1 < TRIES => {
+                        failures += 1;
                         Some(pause(retry_after(response.headers(), &self.clock), tries))
                     }
                     200..=299 if signed => {
@@ -269,7 +281,10 @@ impl Signing {
                     }
                     _ => None,
                 },
-                Err((error, _)) if idempotent && tries < TRIES && Trouble::of(error, None).transient => {
+                Err((error, _))
+                    if idempotent && failures + 1 < TRIES && Trouble::of(error, None).transient =>
+                {
+                    failures += 1;
                     // A server may close a kept connection at any time (RFC 9112 9.3.1): no reason to wait, once.
                     let stale = !fresh_connection && matches!(&outcome, Err((_, true)));
                     fresh_connection = true;
@@ -315,10 +330,7 @@ impl Signing {
     ) -> Result<Option<Arc<Token>>, ureq::Error> {
         let current = token_of(source, deadline)?;
         if current.is_same(refused) {
-            if !self.forced.may_force() {
-                return Ok(None);
-            }
-            source.invalidate(refused);
+            self.forced.at_most_once(|| source.invalidate(refused));
             if repeatable {
                 // A source that knows no other token gives the same again.
                 return token_of(source, deadline).map(|new| Some(new).filter(|new| !new.is_same(refused)));
@@ -371,12 +383,15 @@ impl Signing {
         request: Request<B>,
         (remaining, fresh_connection): (Duration, bool),
     ) -> Result<Response<Body>, ureq::Error> {
+        let plain = is_plain_http(request.uri());
         let config = self
             .agent
             .configure_request(request)
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_per_call(Some(remaining));
+        // Plain http is for this machine: a proxy would carry it in clear text over the network.
+        let config = if plain { config.proxy(None) } else { config };
         // Passes by all idle connections, which may be as stale as the one that failed.
         let config = if fresh_connection { config.max_idle_age(Duration::ZERO) } else { config };
         self.agent.run(config.build())
@@ -385,11 +400,20 @@ impl Signing {
 
 /// When a refused token last forced a new one, in ms since the agent was made; 0: never, or a call succeeded since.
 struct Forced {
+    forcing: Mutex<()>,
     since: Deadline,
     at: AtomicU64,
 }
 
 impl Forced {
+    /// Does it if it may be done. Those who come meanwhile wait, so that they see what it changed.
+    fn at_most_once(&self, force: impl FnOnce()) {
+        let _one_at_a_time = self.forcing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.may_force() {
+            force();
+        }
+    }
+
     fn may_force(&self) -> bool {
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let last = self.at.load(Ordering::Relaxed);

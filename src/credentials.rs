@@ -167,7 +167,8 @@ impl PreparedFile {
     /// Writes the answer, byte for byte, through to the disk.
     ///
     /// What does not hold a client id and secret is kept beside the file, its name followed by `.unreadable-` and the
-    /// Unix time, and the file is left as it was.
+    /// Unix time, and the file is left as it was. What was written but could not get its name is kept likewise, under
+    /// `.unsaved-`.
     ///
     /// # Errors
     /// What the operating system says. `AlreadyExists` if someone else has made the file meanwhile.
@@ -177,13 +178,17 @@ impl PreparedFile {
         if ClientCredentials::from_json(answer).is_none() {
             return self.new.keep_beside(&suffix("unreadable"));
         }
-        if !self.overwrite {
-            return self.new.publish();
-        }
-        if self.new.target().exists() {
-            file::keep_beside(self.new.target(), &suffix("backup"), self.new.target())?;
-        }
-        self.new.replace()
+        let target = self.new.target();
+        let published = if !self.overwrite {
+            self.new.publish()
+        } else if target.exists() {
+            file::keep_beside(target, &suffix("backup"), target).and_then(|()| self.new.replace())
+        } else {
+            self.new.replace()
+        };
+        published.inspect_err(|_| {
+            let _ = self.new.keep_beside(&suffix("unsaved"));
+        })
     }
 }
 

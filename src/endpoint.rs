@@ -160,6 +160,11 @@ pub(crate) fn has_bad_port(authority: &Authority) -> bool {
     authority.port_u16().is_none() && host_and_port.len() > authority.host().len() + 1
 }
 
+/// Whether a request would go unencrypted.
+pub(crate) fn is_plain_http(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTP)
+}
+
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || literal(host).is_some_and(|ip| ip.is_loopback())
 }

@@ -16,13 +16,16 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Timeout};
 
 use crate::clock::{Deadline, LONGEST};
-use crate::endpoint::{Endpoint, has_bad_port};
+use crate::endpoint::{Endpoint, has_bad_port, is_plain_http};
 use crate::resolver::{ResolveError, Resolver};
 use crate::wire::TokenAnswer;
 use crate::{Clock, Error, ErrorKind, Secret, Token, check, file, form, words};
 
 /// Largest answer of a token endpoint that is read, after any decoding.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+const PROXY_VARIABLES: [&str; 6] =
+    ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// How often an exchange is tried at most.
 pub(crate) const TRIES: u32 = 3;
@@ -199,7 +202,16 @@ impl Http {
             Some(_) => Err(Error::invalid(
                 "the proxy that the environment names is not of the form http://host:port",
             )),
-            None => Ok(self),
+            // ureq passes by what it cannot read.
+            None => match PROXY_VARIABLES
+                .iter()
+                .find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+            {
+                Some(_) => Err(Error::invalid(
+                    "the proxy that the environment names is not of the form http://host:port",
+                )),
+                None => Ok(self),
+            },
         }
     }
 
@@ -324,11 +336,14 @@ impl Http {
         let response = outcome.map_err(|error| failed(error.into()))?.map_err(failed)?;
 
         let (parts, body) = response.into_parts();
+        let arrived = Deadline::after(Duration::MAX);
         let (body, cut) = read(body, call.repeat.takes_part());
         let answer = Answer {
             status: parts.status.as_u16(),
             retry_after: retry_after(&parts.headers, &self.clock),
-            date: http_date(&parts.headers, DATE.as_str()),
+            // What the server's clock shows now, after the body has come.
+            date: http_date(&parts.headers, DATE.as_str())
+                .and_then(|date| date.checked_add(arrived.elapsed())),
             cut: cut.map(|error| match error {
                 Cut::Failed(error) => failed(error).error,
                 Cut::TooLong => Error::new(
@@ -355,9 +370,12 @@ impl Http {
         request: Request<B>,
         remaining: Duration,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        // Plain http is for this machine: a proxy would carry it in clear text over the network.
+        let proxy = self.settings.proxy.clone().filter(|_| !is_plain_http(request.uri()));
         let request = self
             .agent
             .configure_request(request)
+            .proxy(proxy)
             .timeout_global(Some(remaining))
             .timeout_connect(Some(self.settings.connect_timeout.min(remaining)))
             .build();
@@ -636,6 +654,9 @@ impl Trouble {
                 trouble(Protocol, "the answer is longer than the caller's limit", "raise the limit")
             }
             ureq::Error::BodyStalled => trouble(Protocol, "the answer stalled", "try again"),
+            ureq::Error::Other(_) | ureq::Error::ConnectionFailed => {
+                trouble(Network, "the connection failed", CHECK)
+            }
             other => Self::tls(&other.to_string()),
         }
     }
@@ -737,8 +758,8 @@ pub(crate) fn pause(asked: Option<Duration>, tries: u32) -> Duration {
     const LONGEST: Duration = Duration::from_secs(5);
     let backoff =
         FIRST.saturating_mul(1 << (tries - 1).min(10)).min(LONGEST).mul_f64(0.5 + 0.5 * random_fraction());
-    // Not even a server that says 0 is asked again without a breath.
-    asked.map_or(backoff, |wait| wait.clamp(FIRST / 4, MOST))
+    // A server that says 0 does not mean: without a breath.
+    asked.filter(|wait| !wait.is_zero()).map_or(backoff, |wait| wait.min(MOST))
 }
 
 /// Uniform in `0.0..1.0`. Jitter only: without randomness it is no worse than a constant.

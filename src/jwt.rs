@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use zeroize::Zeroize as _;
 
 use crate::Secret;
 
@@ -53,9 +54,10 @@ impl AssertionKey {
         jwt.extend(HEADER.as_bytes());
         jwt.extend(b".");
         encode(claims.as_bytes(), jwt.extend_zeroed(encoded_len));
-        let signature = self.mac.clone().chain_update(jwt.expose()).finalize().into_bytes();
+        let mut signature = self.mac.clone().chain_update(jwt.expose()).finalize().into_bytes();
         jwt.extend(b".");
         encode(&signature, jwt.extend_zeroed(SIGNATURE_LEN));
+        signature.as_mut_slice().zeroize();
         jwt
     }
 }

@@ -107,12 +107,12 @@ impl Resolver {
         thread::Builder::new()
             .name("keyfob-resolver".to_owned())
             .spawn(move || {
+                let _told = Told(&resolver, &asked);
                 let entry = match (resolver.0.lookup)(&asked.0, asked.1) {
                     Ok(addrs) if !addrs.is_empty() => Entry::Known(addrs, Deadline::after(KEPT_FOR)),
                     _ => Entry::Failed,
                 };
-                resolver.lock().insert(asked, entry);
-                resolver.0.changed.notify_all();
+                resolver.lock().insert(asked.clone(), entry);
             })
             .map_err(|_| ResolveError::NotFound)?;
         names.insert(name.clone(), Entry::Pending);
@@ -121,6 +121,19 @@ impl Resolver {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, u16), Entry>> {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes those who wait, also if the lookup has panicked.
+struct Told<'a>(&'a Resolver, &'a (String, u16));
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let mut names = self.0.lock();
+        if let Some(pending @ Entry::Pending) = names.get_mut(self.1) {
+            *pending = Entry::Failed;
+        }
+        self.0.0.changed.notify_all();
     }
 }
 
@@ -208,6 +221,14 @@ mod tests {
         assert_eq!(resolver.resolve("name.test", 1, None), Err(ResolveError::NotFound));
         assert_eq!(resolver.resolve("name.test", 1, None), Err(ResolveError::NotFound));
         assert_eq!(resolver.resolve("name.test", 1, None).unwrap(), [addr(1)]);
+    }
+
+    #[test]
+    fn a_lookup_that_panics_keeps_nobody_waiting() {
+        let resolver = Resolver::with_lookup(|_, _| panic!("as some libraries do"));
+        for _ in 0..2 {
+            assert_eq!(resolver.resolve("name.test", 1, None), Err(ResolveError::NotFound));
+        }
     }
 
     #[test]

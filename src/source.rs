@@ -98,6 +98,13 @@ struct Fetch {
     waiting: usize,
 }
 
+impl Fetch {
+    fn begin(&mut self) {
+        self.running = true;
+        self.failed = None;
+    }
+}
+
 impl CachingSource {
     /// Nothing is fetched until the first token is asked for.
     pub fn new(http: Http, grant: impl Grant + 'static) -> Self {
@@ -215,13 +222,19 @@ impl CachingSource {
             if must_wait || self.current().is_some_and(|current| !current.is_same(&living)) {
                 return Ok(self.living(min_valid).map_or(living, |(newer, _)| newer));
             }
-            fetch.running = true;
+            fetch.begin();
         }
         // The living token serves meanwhile: a server that hangs may not take all of the caller's time.
+        let deadline = Deadline::after(within);
         match self.fetch(min_valid, Hurry::Early, within / 3) {
             Ok(token) => Ok(token),
-            Err(_) if living.is_valid_for(min_valid, self.http.clock().now()) => Ok(living),
-            Err(error) => Err(error),
+            Err(error) => match self.living(min_valid) {
+                Ok((token, _)) => Ok(token),
+                Err(seen) if !deadline.has_passed() => {
+                    self.fetch_or_wait(min_valid, seen, deadline.remaining())
+                }
+                Err(_) => Err(error),
+            },
         }
     }
 
@@ -242,7 +255,7 @@ impl CachingSource {
                 return Err(error.clone());
             }
             if !fetch.running {
-                fetch.running = true;
+                fetch.begin();
                 drop(fetch);
                 return self.fetch(min_valid, Hurry::Needed, deadline.remaining());
             }
@@ -276,7 +289,8 @@ impl CachingSource {
         };
         let mut fetch = self.lock();
         fetch.not_before = result.is_err().then(|| Deadline::after(PAUSE));
-        fetch.failed = result.as_ref().err().cloned();
+        // Those who need a token have more patience than an early renewal had.
+        fetch.failed = result.as_ref().err().filter(|_| hurry == Hurry::Needed).cloned();
         drop(fetch);
         drop(ending);
         result

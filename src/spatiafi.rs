@@ -202,8 +202,8 @@ impl fmt::Debug for SpatiaFi {
         f.debug_struct("SpatiaFi")
             .field("http", &self.http)
             .field("credentials", &self.credentials)
-            .field("token_url", &self.token_url)
-            .field("api_url", &self.api_url)
+            .field("token_url", &Endpoint::new("", &self.token_url).ok())
+            .field("api_url", &Endpoint::new("", &self.api_url).ok())
             .finish_non_exhaustive()
     }
 }
@@ -217,12 +217,20 @@ impl fmt::Debug for SpatiaFi {
 /// let spatiafi = keyfob::spatiafi::Login::new("ada@example.com", password).run(&file, false)?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Login {
     username: String,
     password: Secret,
     http: Http,
     auth_url: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .field("auth_url", &Endpoint::new("", &self.auth_url).ok())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Login {

@@ -19,13 +19,15 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// One line of visible text: control characters become spaces, direction marks and the like go, the end is cut.
 pub(crate) fn printable_up_to(most: usize, text: &str) -> String {
-    let mut out: String = text
+    // No longer than the text, so it never grows and leaves a part behind: the text may be a secret.
+    let mut out = String::with_capacity(text.len());
+    let visible = text
         .chars()
         .take(4 * most)
         .map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c })
         .filter(|c| !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
-        .take(most)
-        .collect();
+        .take(most);
+    out.extend(visible);
     out.truncate(out.trim_end().len());
     out
 }
@@ -47,9 +49,9 @@ pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]
 /// What the text may mean: itself, decoded, and whatever in it can be base64.
 fn readings(text: &str) -> Vec<Secret> {
     let base64 = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
-    let plain = text.replace('+', "%2b");
+    let plain = Secret::from(text.replace('+', "%2b"));
     let mut readings =
-        vec![Secret::from(text), form::decode_value(text.as_bytes()), form::decode_value(plain.as_bytes())];
+        vec![Secret::from(text), form::decode_value(text.as_bytes()), form::decode_value(plain.expose())];
     for at in 0..readings.len() {
         let standard: Secret = readings[at]
             .expose()

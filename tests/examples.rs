@@ -1,10 +1,12 @@
 //! The examples, run as a user would: settings in the environment, the sandbox as the service.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
-use keyfob_sandbox::{Endpoint, Sandbox};
+use keyfob::ureq;
+use keyfob_sandbox::{Endpoint, Sandbox, SpacebringSandbox};
 
 /// The built example; `cargo test` builds them all, `cargo test --test examples` only if asked.
 fn example(name: &str) -> Command {
@@ -80,7 +82,19 @@ fn the_tour_walks_all_steps() {
     let output = example("tour").output().unwrap();
     ends(&output, 0, "4  access token", "");
     let out = String::from_utf8(output.stdout).unwrap();
-    for part in ["HTTP 400", "check the user name and password", "replaced (true)", "a token after 2 tries"] {
+    for part in [
+        "HTTP 400",
+        "check the user name and password",
+        "replaced (true)",
+        "a token after 2 tries",
+        "1  a customer          → 3 locations",
+        "2  a partner           → a login, a code, a token good for 60 minutes",
+        "3  the token           → 36 plans",
+        "(renewals: 1)",
+        "-  a denied login      → could not log in at http://127.0.0.1:",
+        "access_denied",
+        "-  a revoked login     → could not renew the access token at http://127.0.0.1:",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
 }
@@ -197,4 +211,185 @@ fn over_tls_with_a_ca_of_ones_own() {
     let untrusted = against(&sandbox, "spatiafi_cron", &["KEYFOB_CA_FILE"]).output().unwrap();
     ends(&untrusted, 5, "", "its certificate is not from a trusted authority; name its CA file");
     assert!(Path::new(&sandbox.ca_file().unwrap()).exists());
+}
+
+/// Spacebring's sandbox, and a place for the tokens that it issues.
+struct Spacebring {
+    sandbox: SpacebringSandbox,
+    store: Folder,
+}
+
+impl Spacebring {
+    fn start(sandbox: SpacebringSandbox) -> Self {
+        let store = Folder::new(&format!("store{}", sandbox.api_url().rsplit(':').next().unwrap()));
+        Self { sandbox, store }
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = example(name);
+        command
+            .env("KEYFOB_STORE", &self.store.0)
+            .env("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback")
+            .envs(self.sandbox.env())
+            .args(arguments);
+        command
+    }
+
+    fn partner(&self, arguments: &[&str]) -> Partner {
+        Partner::start(&mut self.command("spacebring_partner", arguments))
+    }
+
+    /// A run that finds its tokens in the store.
+    fn partner_again(&self, arguments: &[&str]) -> Output {
+        self.command("spacebring_partner", arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Logins, renewals and revocations so far.
+    fn token_requests(&self) -> (u64, u64, u64) {
+        (self.sandbox.logins(), self.sandbox.refreshes(), self.sandbox.count(Endpoint::Revoke))
+    }
+}
+
+/// The example while it waits for a login.
+struct Partner {
+    child: Child,
+    url: String,
+}
+
+impl Partner {
+    fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::with_capacity(1, child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let url = line.strip_prefix("open ").unwrap_or_else(|| panic!("{line}")).trim().to_owned();
+        Self { child, url }
+    }
+
+    /// What a browser does at the end of a login: the page that it shows.
+    fn browse(&self, callback: &str) -> String {
+        ureq::get(callback).config().proxy(None).build().call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    fn output(self) -> Output {
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+const LOCATIONS: usize = 3;
+
+fn locations(output: &Output) -> usize {
+    let out = String::from_utf8(output.stdout.clone()).unwrap();
+    let lines = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
+    lines.filter(|location| location["title"].is_string()).count()
+}
+
+#[test]
+fn a_customer_lists_locations() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start());
+    let output = spacebring.command("spacebring_customer", &[]).output().unwrap();
+    ends(&output, 0, "title", "");
+    // The environment names a network, and the command's variable means nothing here.
+    assert_eq!(locations(&output), LOCATIONS);
+    let output =
+        spacebring.command("spacebring_customer", &[]).env("SPACEBRING_AUTH", "oauth2").output().unwrap();
+    assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
+
+    for (variable, value, status, text) in [
+        ("SPACEBRING_CLIENT_ID", "", 3, "SPACEBRING_CLIENT_ID is not set"),
+        ("SPACEBRING_CLIENT_SECRET", "wrong", 8, "HTTP 401"),
+        ("SPACEBRING_NETWORK_ID", "mine", 2, "the network id is no UUID"),
+        ("SPACEBRING_API_URL", "http://127.0.0.1:1", 5, "the connection was refused"),
+    ] {
+        let output = spacebring.command("spacebring_customer", &[]).env(variable, value).output().unwrap();
+        ends(&output, status, "", text);
+    }
+}
+
+#[test]
+fn a_partner_logs_in_lists_renews_lists_and_revokes() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start());
+    let partner = spacebring.partner(&[]);
+    let page = partner.browse(&spacebring.sandbox.approve(&partner.url));
+    assert!(page.contains("You are logged in"), "{page}");
+    let output = partner.output();
+    ends(&output, 0, "", "renewed the access token\nrevoked the login\n");
+    assert_eq!(locations(&output), 2 * LOCATIONS);
+    assert_eq!(spacebring.token_requests(), (1, 1, 2), "refresh and access token are revoked");
+    let left = fs::read_dir(&spacebring.store.0).unwrap().flatten();
+    assert!(left.into_iter().all(|file| file.path().extension().unwrap() == "lock"), "no tokens are left");
+}
+
+#[test]
+fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start());
+    let partner = spacebring.partner(&["--keep"]);
+    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    let output = partner.output();
+    assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
+
+    let output = spacebring.partner_again(&["--keep"]);
+    ends(&output, 0, "title", "");
+    assert_eq!(output.stderr, b"", "nobody is asked");
+    assert_eq!((locations(&output), spacebring.token_requests()), (LOCATIONS, (1, 0, 0)));
+
+    let (id, secret) = spacebring.sandbox.add_client();
+    let mut others = spacebring.command("spacebring_partner", &["--keep"]);
+    let others =
+        Partner::start(others.env("SPACEBRING_CLIENT_ID", id).env("SPACEBRING_CLIENT_SECRET", secret));
+    others.browse(&spacebring.sandbox.deny(&others.url));
+    let output = others.output();
+    ends(&output, 4, "", "access_denied: The user denied the request; log in again and allow the access");
+
+    ends(&spacebring.partner_again(&[]), 0, "title", "revoked the login");
+    assert_eq!(spacebring.token_requests(), (1, 1, 2));
+    let partner = spacebring.partner(&["--keep"]);
+    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    assert!(partner.output().status.success(), "revoked: a login is needed again");
+}
+
+#[test]
+fn a_partner_whose_login_was_revoked_elsewhere_asks_for_another() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start());
+    let partner = spacebring.partner(&["--keep"]);
+    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    assert!(partner.output().status.success());
+
+    spacebring.sandbox.revoke_tokens();
+    let partner = spacebring.partner(&["--keep"]);
+    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    let output = partner.output();
+    assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
+    assert_eq!(spacebring.token_requests(), (2, 0, 0));
+}
+
+#[test]
+fn a_partner_without_a_browser_here_pastes_the_callback() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start());
+    let redirect_uri = "https://app.example/callback";
+    spacebring.sandbox.add_redirect_uri(redirect_uri);
+    let command = || {
+        let mut command = spacebring.command("spacebring_partner", &["--keep", "--paste"]);
+        command.env("SPACEBRING_REDIRECT_URI", redirect_uri);
+        command
+    };
+    let mut partner = Partner::start(&mut command());
+    let callback = spacebring.sandbox.approve(&partner.url);
+    writeln!(partner.child.stdin.as_mut().unwrap(), "{callback}").unwrap();
+    ends(&partner.output(), 0, "title", "then paste the address");
+
+    spacebring.sandbox.revoke_tokens();
+    ends(&command().stdin(Stdio::null()).output().unwrap(), 2, "", "the callback URL is empty");
+    let mut waiting = spacebring.command("spacebring_partner", &[]);
+    let output = waiting.env("SPACEBRING_REDIRECT_URI", redirect_uri).output().unwrap();
+    ends(&output, 2, "", "change it, or paste the callback URL");
+}
+
+#[test]
+fn a_partners_login_over_tls() {
+    let spacebring = Spacebring::start(SpacebringSandbox::start_tls());
+    let partner = spacebring.partner(&["--keep"]);
+    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    let output = partner.output();
+    assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
 }

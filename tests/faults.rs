@@ -365,7 +365,7 @@ fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
         let script = script.clone();
         let proxy = Server::scripted(move |_| script.clone());
         let http = Http::new().with_proxy(&proxy.origin().replace("//", "//user:pass@")).unwrap();
-        let subject = Subject::on(http, *who, "http://127.0.0.1:1", *within);
+        let subject = Subject::on(http, *who, "https://127.0.0.1:1", *within);
         let (result, took) = timed(|| subject.call());
         in_time(took, *within, "a proxy");
         fails(result, *kind, &subject.text(what, next), "a proxy");
@@ -377,17 +377,16 @@ fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
     });
 }
 
+/// It would carry what is meant for this machine over the network, in clear text.
 #[test]
-fn through_a_proxy_the_time_for_connecting_ends_with_it() {
-    let connect = Duration::from_millis(300);
+fn plain_http_never_goes_through_a_proxy() {
     in_parallel(&EVERYONE, |who| {
-        let connected = send("HTTP/1.1 200 Connected\r\n\r\n");
-        let script = [vec![Step::Read, connected, Step::Pause(2 * connect)], well()].concat();
-        let proxy = Server::scripted(move |_| script.clone());
-        let http = Http::new().with_connect_timeout(connect).with_proxy(&proxy.origin()).unwrap();
-        let subject = Subject::on(http, *who, "http://127.0.0.1:1", LONG);
+        let server = Server::scripted(|_| well());
+        let proxy = Server::scripted(|_| vec![Step::Hold]);
+        let http = Http::new().with_proxy(&proxy.origin()).unwrap();
+        let subject = Subject::on(http, *who, &server.origin(), LONG);
         subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
-        assert_eq!(proxy.requests().len(), 2);
+        assert_eq!((server.requests().len(), proxy.connections()), (1, 0), "{who:?}");
     });
 }
 
@@ -1168,8 +1167,13 @@ fn a_status_is_an_error_or_an_answer_by_the_agents_switch_alone() {
         }
         assert_eq!(server.requests().len(), 4, "{status}: what is past the deadline is not waited for");
         let kind = if status == 429 { ErrorKind::RateLimited } else { ErrorKind::ApiStatus };
+        let next = match status {
+            401 | 403 => "check what these credentials may do",
+            429 | 500.. => "try again later",
+            _ => "check the URL and the request",
+        };
         let error = agent(true).get(&url).call().map_err(classify);
-        fails(error, kind, &format!("the API answered HTTP {status}"), "a status");
+        fails(error, kind, &format!("the API answered HTTP {status}; {next}"), "a status");
     }
 }
 

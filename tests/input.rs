@@ -664,7 +664,10 @@ fn a_file_that_somebody_made_meanwhile_is_not_overwritten() {
     let error = prepared.save(CREDENTIALS.as_bytes()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(folder.join("file")).unwrap(), b"theirs");
-    assert_eq!(folder.names(), ["file"]);
+    let names = folder.names();
+    assert!(names.len() == 2 && names[1].starts_with("file.unsaved-"), "{names:?}");
+    assert_eq!(fs::read(folder.join(&names[1])).unwrap(), CREDENTIALS.as_bytes(), "and ours is not lost");
+    assert_eq!(mode(&folder.join(&names[1])), 0o600);
 }
 
 #[test]

@@ -1,82 +1,25 @@
 //! Peers written by others. They need Node: `npm ci` in `tests/peers`, then `cargo test -- --ignored`.
 #![allow(clippy::disallowed_methods, reason = "tests against real servers live in real time")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+#[path = "support/peer.rs"]
+mod peer;
+
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use keyfob::flow::ClientAssertion;
 use keyfob::{CachingSource, Clock, Error, ErrorKind, Http, TokenSource as _};
-use serde_json::Value;
+use peer::{Peer, read_request};
 
-/// A script of `tests/peers`; ends when dropped, which closes its standard input.
-struct Peer {
-    child: Child,
-    /// The one line of JSON that it prints when it is ready.
-    settings: Value,
-    stderr: Arc<Mutex<String>>,
+fn assertion(peer: &Peer) -> ClientAssertion {
+    assertion_with(peer, peer.text("/clients/client_secret_jwt/client_secret"))
 }
 
-impl Peer {
-    fn start(script: &str) -> Self {
-        let mut child = Command::new("node")
-            .arg(script)
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("Node is installed");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let settings = serde_json::from_str(&line).expect("it starts: has `npm ci` been run in tests/peers?");
-        let stderr = Arc::new(Mutex::new(String::new()));
-        collect(child.stderr.take().unwrap(), stderr.clone());
-        Self { child, settings, stderr }
-    }
-
-    fn text(&self, pointer: &str) -> &str {
-        self.settings.pointer(pointer).and_then(Value::as_str).expect(pointer)
-    }
-
-    /// Waits until the peer has said why it refused, which it does on standard error only.
-    #[track_caller]
-    fn says(&self, why: &str) {
-        for _ in 0..500 {
-            if self.stderr.lock().unwrap().contains(why) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it never said {why:?}: {}", self.stderr.lock().unwrap());
-    }
-
-    fn assertion(&self) -> ClientAssertion {
-        self.assertion_with(self.text("/clients/client_secret_jwt/client_secret"))
-    }
-
-    fn assertion_with(&self, secret: &str) -> ClientAssertion {
-        let id = self.text("/clients/client_secret_jwt/client_id");
-        ClientAssertion::new(self.text("/token_endpoint"), id, secret).unwrap()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(stderr: ChildStderr, into: Arc<Mutex<String>>) {
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            *into.lock().unwrap() += &(line + "\n");
-        }
-    });
+fn assertion_with(peer: &Peer, secret: &str) -> ClientAssertion {
+    let id = peer.text("/clients/client_secret_jwt/client_id");
+    ClientAssertion::new(peer.text("/token_endpoint"), id, secret).unwrap()
 }
 
 #[track_caller]
@@ -98,7 +41,7 @@ fn is_invalid_client(peer: &Peer, error: &Error) {
 fn oidc_provider_takes_our_assertions() {
     let peer = Peer::start("oidc.mjs");
     let http = Http::new();
-    let flow = peer.assertion();
+    let flow = assertion(&peer);
     let first = flow.run(&http).unwrap();
     let second = flow.run(&http).unwrap();
     assert_ne!(first.access_token().expose(), second.access_token().expose(), "a fresh jti each time");
@@ -107,7 +50,7 @@ fn oidc_provider_takes_our_assertions() {
 
     flow.with_audience(peer.text("/issuer")).unwrap().run(&http).unwrap();
 
-    let source = CachingSource::new(http, peer.assertion());
+    let source = CachingSource::new(http, assertion(&peer));
     let token = source.token(Duration::from_secs(60)).unwrap();
     source.invalidate(&token);
     let renewed = source.token(Duration::from_secs(60)).unwrap();
@@ -118,7 +61,7 @@ fn oidc_provider_takes_our_assertions() {
 #[ignore = "needs Node"]
 fn oidc_provider_refuses_a_wrong_secret() {
     let peer = Peer::start("oidc.mjs");
-    let error = peer.assertion_with(&"wrong".repeat(10)).run(&Http::new()).unwrap_err();
+    let error = assertion_with(&peer, &"wrong".repeat(10)).run(&Http::new()).unwrap_err();
     is_invalid_client(&peer, &error);
     peer.says("signature verification failed");
 }
@@ -127,7 +70,7 @@ fn oidc_provider_refuses_a_wrong_secret() {
 #[ignore = "needs Node"]
 fn oidc_provider_refuses_a_wrong_audience() {
     let peer = Peer::start("oidc.mjs");
-    let flow = peer.assertion().with_audience("https://elsewhere.example/token").unwrap();
+    let flow = assertion(&peer).with_audience("https://elsewhere.example/token").unwrap();
     is_invalid_client(&peer, &flow.run(&Http::new()).unwrap_err());
     peer.says("audience");
 }
@@ -137,13 +80,13 @@ fn oidc_provider_refuses_a_wrong_audience() {
 fn oidc_provider_refuses_an_expired_assertion_and_its_date_puts_the_clock_right() {
     let peer = Peer::start("oidc.mjs");
     // Signed and gone before it arrives: the clock agrees with the server's, so it is no reason to sign again.
-    let late = peer.assertion().with_lifetime(Duration::ZERO);
+    let late = assertion(&peer).with_lifetime(Duration::ZERO);
     let slow = Clock::manual(SystemTime::now() - Duration::from_secs(25));
     is_invalid_client(&peer, &late.run(&Http::new().with_clock(slow)).unwrap_err());
     peer.says("jwt expired");
 
     let clock = Clock::manual(SystemTime::now() - Duration::from_secs(24 * 60 * 60));
-    peer.assertion().run(&Http::new().with_clock(clock.clone())).unwrap();
+    assertion(&peer).run(&Http::new().with_clock(clock.clone())).unwrap();
     assert!((clock.offset() - 24 * 60 * 60).abs() <= 2, "{}", clock.offset());
 }
 
@@ -202,22 +145,4 @@ fn captured(peer: &Peer) -> String {
         flow.run(&Http::new()).unwrap_err();
         server.join().unwrap()
     })
-}
-
-fn read_request(stream: &mut std::net::TcpStream) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    String::from_utf8(body).unwrap()
 }

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use keyfob::flow::{ClientAssertion, Grant};
+use keyfob::spacebring::{Partner, scope};
 use keyfob::{
     CachingSource, Clock, ErrorKind, FileStore, Http, Record, RecordName, Token, TokenSource as _,
     TokenStore as _,
 };
-use keyfob_sandbox::{Endpoint, Sandbox};
+use keyfob_sandbox::{Endpoint, Fault, Sandbox, SpacebringSandbox};
 
 struct Folder(PathBuf);
 
@@ -372,4 +373,67 @@ fn sixteen_processes_fetch_once() {
     tokens.sort();
     tokens.dedup();
     assert_eq!((tokens.len(), sandbox.count(Endpoint::Token)), (1, 1));
+}
+
+fn partner(sandbox: &SpacebringSandbox, store: &FileStore, profile: &str) -> Partner {
+    Partner::new(sandbox.client_id(), sandbox.client_secret(), "http://127.0.0.1:0/callback")
+        .and_then(|partner| partner.with_api_url(&sandbox.api_url()))
+        .and_then(|partner| partner.with_network(sandbox.network_id()))
+        .and_then(|partner| partner.with_store(Arc::new(store.clone()), profile))
+        .unwrap()
+}
+
+fn log_in(sandbox: &SpacebringSandbox, partner: &Partner) -> Arc<CachingSource> {
+    let login = partner.login([scope::LOCATIONS_READONLY]).unwrap();
+    let callback = sandbox.approve(login.url());
+    partner.source(login.finish(&callback).unwrap())
+}
+
+#[test]
+fn a_partners_login_outlives_the_process_until_it_is_revoked() {
+    let (folder, sandbox) = (Folder::new("partner"), SpacebringSandbox::start());
+    let store = folder.store();
+    let default = || partner(&sandbox, &store, "default");
+    assert!(default().stored_source().unwrap().is_none());
+    let source = log_in(&sandbox, &default());
+    assert!(source.warning().is_none());
+
+    let again = default().stored_source().unwrap().expect("saved with the login");
+    let url = format!("{}/locations/v1", sandbox.api_url());
+    default().agent(&again).unwrap().get(&url).call().unwrap();
+    assert_eq!((sandbox.logins(), sandbox.count(Endpoint::Token)), (1, 1));
+    assert!(partner(&sandbox, &store, "other").stored_source().unwrap().is_none());
+
+    sandbox.fault(Endpoint::Revoke, Fault::status(400));
+    default().revoke(&again).unwrap_err();
+    assert!(default().stored_source().unwrap().is_some(), "the server did not agree");
+
+    // Another login has taken the place of the one that is revoked.
+    let newer = log_in(&sandbox, &default());
+    default().revoke(&source).unwrap();
+    let kept = default().stored_source().unwrap().expect("it is not the one that was revoked");
+    default().agent(&kept).unwrap().get(&url).call().unwrap();
+    default().revoke(&newer).unwrap();
+    assert!(default().stored_source().unwrap().is_none());
+}
+
+#[test]
+fn a_partners_login_that_cannot_be_saved_is_used_all_the_same() {
+    let (folder, sandbox) = (Folder::new("unsaved"), SpacebringSandbox::start());
+    fs::write(&folder.0, "no folder").unwrap();
+    let partner = partner(&sandbox, &folder.store(), "default");
+    let source = log_in(&sandbox, &partner);
+    assert_eq!(source.warning().unwrap().kind(), ErrorKind::Store);
+    partner.agent(&source).unwrap().get(format!("{}/locations/v1", sandbox.api_url())).call().unwrap();
+    // The tokens have ended, although the store cannot be looked into.
+    assert_eq!(partner.revoke(&source).unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!(sandbox.count(Endpoint::Revoke), 2);
+    fs::remove_file(&folder.0).unwrap();
+}
+
+#[test]
+fn a_profile_is_checked_before_anything_is_stored() {
+    let partner = Partner::new("i", "s", "http://127.0.0.1:0/callback").unwrap();
+    let error = partner.with_store(Arc::new(FileStore::new("/nowhere")), "a\nb").unwrap_err();
+    assert_eq!(error.to_string(), "the profile holds a control character at byte 1: remove it");
 }

@@ -18,7 +18,7 @@ pub(super) struct Page {
     next: &'static str,
 }
 
-const GO_BACK: &str = "You can close this tab. The program that you started has more to say.";
+const GO_BACK: &str = "You can close this tab and go back to the program that you started.";
 
 impl Page {
     /// The end of a login.

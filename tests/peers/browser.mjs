@@ -32,9 +32,12 @@ const commands = {
   press: (key) => page.keyboard.press(key),
   click: ({ role, name }) => page.getByRole(role, { name, ...exact }).click(),
   // Keys and clicks do not wait for the page that they lead to.
-  wait: ({ text, url }) => (text === undefined
-    ? page.waitForURL((now) => now.href.startsWith(url))
-    : page.getByText(text).first().waitFor()),
+  wait: async ({ text, url, focus }) => {
+    if (text !== undefined) await page.getByText(text).first().waitFor();
+    if (url !== undefined) await page.waitForURL((now) => now.href.startsWith(url));
+    const hasFocus = (name) => (document.activeElement.labels?.[0] ?? document.activeElement).innerText === name;
+    if (focus !== undefined) await page.waitForFunction(hasFocus, focus);
+  },
   text: async () => ({ title: await page.title(), url: page.url(), text: await page.locator('body').innerText() }),
   screenshot: async (path) => { await page.screenshot({ path, fullPage: true }); },
   tab: async (number) => {
