@@ -202,13 +202,14 @@ impl TokenStore for FileStore {
         // A process was killed while it wrote, or the file is broken: cleaned up if nobody is at it just now.
         let leftover = matches!(found, Found::Unreadable) || fs::symlink_metadata(temp_path(&path)).is_ok();
         match leftover.then(|| self.lock(name, Duration::ZERO)) {
-            Some(Ok(mut locked)) => locked.load(),
+            // Where it cannot be cleaned up, in a folder that is only read, what was found counts all the same.
+            Some(Ok(mut locked)) => locked.load().or_else(|_| Ok(found.into_record())),
             _ => Ok(found.into_record()),
         }
     }
 
     fn lock(&self, name: &RecordName, within: Duration) -> Result<Box<dyn LockedRecord>, Error> {
-        const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(5);
         let deadline = Deadline::after(within);
         let path = self.path(name);
         let lock_path = file::with_suffix(&path, ".lock");
@@ -219,8 +220,18 @@ impl TokenStore for FileStore {
         let mut pause = Duration::from_micros(500);
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Box::new(Locked { _lock: lock, path, name: name.clone() })),
-                Err(TryLockError::WouldBlock) if deadline.has_passed() => {
+                Ok(()) => return Ok(Box::new(Locked { lock, path, name: name.clone() })),
+                // Interrupted by a signal: tried again, as when it is held.
+                Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Interrupted => {
+                    let text = format!(
+                        "could not lock {}: locks do not work there ({}), so tokens could be lost; use a folder on a \
+                         local disk",
+                        lock_path.display(),
+                        reason(&e)
+                    );
+                    return Err(Error::store(text, &e));
+                }
+                Err(_) if deadline.has_passed() => {
                     let text = format!(
                         "could not lock {} within {} s: another process holds it; try again",
                         lock_path.display(),
@@ -228,18 +239,9 @@ impl TokenStore for FileStore {
                     );
                     return Err(Error::new(ErrorKind::Timeout, text));
                 }
-                Err(TryLockError::WouldBlock) => {
+                Err(_) => {
                     let _ = deadline.sleep(pause.min(deadline.remaining()).mul_f64(0.9));
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(TryLockError::Error(e)) => {
-                    let text = format!(
-                        "could not lock {}: locks do not work there ({}), so tokens could be lost; use a folder on a \
-                         local disk",
-                        lock_path.display(),
-                        e.kind()
-                    );
-                    return Err(Error::store(text, &e));
                 }
             }
         }
@@ -247,10 +249,16 @@ impl TokenStore for FileStore {
 }
 
 struct Locked {
-    /// Holds the lock until it is closed.
-    _lock: File,
+    lock: File,
     path: PathBuf,
     name: RecordName,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread is just starting has a copy of the descriptor.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl LockedRecord for Locked {
@@ -290,16 +298,25 @@ fn temp_path(path: &Path) -> PathBuf {
     file::with_suffix(path, ".tmp")
 }
 
+/// In the system's own words where the standard library has none, as for EIO and ENOLCK.
+fn reason(cause: &io::Error) -> String {
+    let kind = cause.kind().to_string();
+    if kind == "uncategorized error" && cause.raw_os_error().is_some() { cause.to_string() } else { kind }
+}
+
 fn failed(doing: &str, path: &Path, cause: &io::Error) -> Error {
     let why = match cause.kind() {
-        io::ErrorKind::InvalidFilename => "it is a symbolic link".to_owned(),
+        // Of our own making: the system says it of names that are too long.
+        io::ErrorKind::InvalidFilename if cause.raw_os_error().is_none() => {
+            "it is a symbolic link".to_owned()
+        }
         io::ErrorKind::PermissionDenied if cause.raw_os_error().is_none() => {
             "it belongs to someone else, or others may write to it: run chown and chmod 700 on it".to_owned()
         }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull => {
             format!("{}; name a folder that can be written, with KEYFOB_STORE", cause.kind())
         }
-        kind => kind.to_string(),
+        _ => reason(cause),
     };
     Error::store(format!("could not {doing} {}: {why}", path.display()), cause)
 }
