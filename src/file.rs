@@ -153,6 +153,8 @@ pub(crate) fn why(error: &io::Error) -> String {
         (io::ErrorKind::PermissionDenied, None) => {
             "it belongs to someone else, or others may write to it: run chown and chmod 700 on it".to_owned()
         }
+        // In the system's own words where the standard library has none, as for EIO and ENOLCK.
+        (kind, Some(_)) if kind.to_string() == "uncategorized error" => error.to_string(),
         (kind, _) => kind.to_string(),
     }
 }

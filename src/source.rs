@@ -335,7 +335,12 @@ impl CachingSource {
                 // Another program, which does not know our lock, may have used up the refresh token and saved a new one.
                 let newer =
                     locked.load()?.filter(|record| !previous.is_some_and(|old| old.is_same(record.token())));
-                return newer.and_then(|record| self.adopt(&record, Duration::ZERO)).ok_or(error);
+                let Some(newer) = newer else { return Err(error) };
+                match self.adopt(&newer, Duration::ZERO) {
+                    Some(token) => return Ok(token),
+                    // Its access token is of no use, but its refresh token is not the one that was refused.
+                    None => self.exchange(Some(newer.token()), deadline)?,
+                }
             }
             token => token?,
         };

@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, text: &str) {
+    fn refused<T: fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, text: &str) {
         let error = result.unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
     }

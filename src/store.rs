@@ -208,13 +208,14 @@ impl TokenStore for FileStore {
         // A process was killed while it wrote, or the file is broken: cleaned up if nobody is at it just now.
         let leftover = matches!(found, Found::Unreadable) || fs::symlink_metadata(temp_path(&path)).is_ok();
         match leftover.then(|| self.lock(name, Duration::ZERO)) {
-            Some(Ok(mut locked)) => locked.load(),
+            // Where it cannot be cleaned up, in a folder that is only read, what was found counts all the same.
+            Some(Ok(mut locked)) => locked.load().or_else(|_| Ok(found.into_record())),
             _ => Ok(found.into_record()),
         }
     }
 
     fn lock(&self, name: &RecordName, within: Duration) -> Result<Box<dyn LockedRecord>, Error> {
-        const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(5);
         let deadline = Deadline::after(within);
         let path = self.path(name);
         let lock_path = file::with_suffix(&path, ".lock");
@@ -225,8 +226,18 @@ impl TokenStore for FileStore {
         let mut pause = Duration::from_micros(500);
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Box::new(Locked { _lock: lock, path, name: name.clone() })),
-                Err(TryLockError::WouldBlock) if deadline.has_passed() => {
+                Ok(()) => return Ok(Box::new(Locked { lock, path, name: name.clone() })),
+                // Interrupted by a signal: tried again, as when it is held.
+                Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Interrupted => {
+                    let text = format!(
+                        "could not lock {}: locks do not work there ({}), so tokens could be lost; use a folder on a \
+                         local disk",
+                        file::shown(&lock_path),
+                        file::why(&e)
+                    );
+                    return Err(Error::store(text, &e));
+                }
+                Err(_) if deadline.has_passed() => {
                     let text = format!(
                         "could not lock {} within {} s: another process holds it; try again",
                         file::shown(&lock_path),
@@ -234,18 +245,9 @@ impl TokenStore for FileStore {
                     );
                     return Err(Error::new(ErrorKind::Timeout, text));
                 }
-                Err(TryLockError::WouldBlock) => {
+                Err(_) => {
                     let _ = deadline.sleep(pause.min(deadline.remaining()).mul_f64(0.9));
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(TryLockError::Error(e)) => {
-                    let text = format!(
-                        "could not lock {}: locks do not work there ({}), so tokens could be lost; use a folder on a \
-                         local disk",
-                        file::shown(&lock_path),
-                        e.kind()
-                    );
-                    return Err(Error::store(text, &e));
                 }
             }
         }
@@ -253,10 +255,16 @@ impl TokenStore for FileStore {
 }
 
 struct Locked {
-    /// Holds the lock until it is closed.
-    _lock: File,
+    lock: File,
     path: PathBuf,
     name: RecordName,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread is just starting has a copy of the descriptor.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl LockedRecord for Locked {

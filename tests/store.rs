@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use keyfob::flow::{ClientAssertion, Grant};
@@ -198,6 +199,19 @@ fn symlinks_are_refused_at_every_place() {
 }
 
 #[test]
+fn a_name_that_is_too_long_is_not_called_a_symlink() {
+    let folder = Folder::new("long");
+    fs::create_dir(&folder.0).unwrap();
+    let store = FileStore::new(folder.0.join("x".repeat(256)));
+    let path = store.folder().display();
+    refused(store.load(&name()), &format!("could not read {path}: invalid filename"));
+    refused(
+        store.lock(&name(), Duration::ZERO).map(drop),
+        &format!("could not use {path}: invalid filename"),
+    );
+}
+
+#[test]
 fn folders_and_files_that_others_can_write_to_are_refused_and_open_ones_are_closed() {
     let folder = Folder::new("modes");
     let store = folder.store();
@@ -247,6 +261,22 @@ fn a_lock_is_waited_for_until_the_deadline() {
     );
     drop(held);
     store.lock(&name(), Duration::ZERO).unwrap();
+}
+
+/// A process that another thread is just starting has a copy of the lock's descriptor.
+#[test]
+fn a_lock_is_free_at_once_while_processes_are_started() {
+    let folder = Folder::new("free");
+    let store = folder.store();
+    let starting = thread::spawn(|| {
+        for _ in 0..200 {
+            assert!(Command::new("true").status().unwrap().success());
+        }
+    });
+    while !starting.is_finished() {
+        drop(store.lock(&name(), Duration::ZERO).unwrap());
+    }
+    starting.join().unwrap();
 }
 
 fn source(sandbox: &Sandbox, store: &FileStore, http: &Http) -> CachingSource {
@@ -302,7 +332,7 @@ fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
         .with_on_warning(move |warning| told.lock().unwrap().push(warning.to_string()));
     let token = source.token(Duration::ZERO).unwrap();
     let text = format!("could not save the tokens in {}: is a directory", path.display());
-    assert_eq!(warned.lock().unwrap().as_slice(), std::slice::from_ref(&text));
+    assert_eq!(*warned.lock().unwrap(), [text.as_str()]);
     assert_eq!(source.warning().unwrap().to_string(), text);
     assert!(!path.with_extension("json.tmp").exists(), "nothing is left behind");
     assert_eq!(source.token(Duration::ZERO).unwrap().access_token().expose(), token.access_token().expose());
@@ -330,49 +360,6 @@ fn a_device_without_a_battery_clock_starts_right_the_second_time() {
     let set = Http::new();
     source(&sandbox, &folder.store(), &set).token(Duration::ZERO).unwrap();
     assert_eq!(set.clock().offset(), 0, "a clock that was set meanwhile is believed");
-}
-
-/// Run as a process of its own by the test below.
-#[test]
-#[ignore = "a part of another test"]
-fn one_of_many() {
-    let var = |name| std::env::var(name).unwrap();
-    let flow = ClientAssertion::new(&var("TOKEN_URL"), &var("CLIENT_ID"), var("CLIENT_SECRET")).unwrap();
-    let name = RecordName::new("spatiafi", &var("TOKEN_URL"), &var("CLIENT_ID")).unwrap();
-    let source =
-        CachingSource::new(Http::new(), flow).with_store(Arc::new(FileStore::new(var("KEYFOB_STORE"))), name);
-    let token = source.token(Duration::ZERO).unwrap();
-    println!("TOKEN {}", token.access_token().expose_str().unwrap());
-}
-
-#[test]
-fn sixteen_processes_fetch_once() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("many"));
-    sandbox.set_delay(Endpoint::Token, Duration::from_millis(500));
-    let children: Vec<_> = (0..16)
-        .map(|_| {
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "one_of_many", "--ignored", "--nocapture"])
-                .env("TOKEN_URL", sandbox.token_url())
-                .env("CLIENT_ID", sandbox.client_id())
-                .env("CLIENT_SECRET", sandbox.client_secret())
-                .env("KEYFOB_STORE", folder.store().folder())
-                .stdout(std::process::Stdio::piped())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    let mut tokens: Vec<String> = children
-        .into_iter()
-        .map(|child| {
-            let output = child.wait_with_output().unwrap();
-            let text = String::from_utf8(output.stdout).unwrap();
-            text.lines().find_map(|line| line.split("TOKEN ").nth(1)).expect(&text).to_owned()
-        })
-        .collect();
-    tokens.sort();
-    tokens.dedup();
-    assert_eq!((tokens.len(), sandbox.count(Endpoint::Token)), (1, 1));
 }
 
 fn partner(sandbox: &SpacebringSandbox, store: &FileStore, profile: &str) -> Partner {
