@@ -672,6 +672,47 @@ mod tests {
     }
 
     #[test]
+    fn one_who_needs_a_token_does_not_share_the_failure_of_an_early_renewal() {
+        let gate = gate(Duration::from_secs(20));
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.begun.recv().unwrap();
+        gate.clock.advance(LIFETIME - Duration::from_secs(1));
+        let ask = |min_valid| {
+            let source = gate.source.clone();
+            thread::spawn(move || source.token(min_valid).unwrap())
+        };
+        let early = ask(Duration::ZERO);
+        gate.begun.recv().unwrap();
+        let needed = ask(Duration::from_secs(10));
+        while gate.source.lock().waiting < 1 {
+            thread::yield_now();
+        }
+        gate.end.send(Err(Error::new(ErrorKind::Timeout, "slow"))).unwrap();
+        gate.begun.recv().unwrap();
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        assert_eq!(text(&needed.join().unwrap()), "token-3");
+        assert!(["token-1", "token-3"].contains(&text(&early.join().unwrap())));
+    }
+
+    #[test]
+    fn a_token_that_dies_during_its_early_renewal_is_replaced_all_the_same() {
+        let gate = gate(Duration::from_secs(20));
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.begun.recv().unwrap();
+        gate.clock.advance(LIFETIME - Duration::from_secs(1));
+        let source = gate.source.clone();
+        let renewal = thread::spawn(move || source.token(Duration::ZERO).unwrap());
+        gate.begun.recv().unwrap();
+        gate.clock.advance(Duration::from_secs(2));
+        gate.end.send(Err(Error::new(ErrorKind::Timeout, "slow"))).unwrap();
+        gate.begun.recv().unwrap();
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        assert_eq!(text(&renewal.join().unwrap()), "token-3");
+    }
+
+    #[test]
     fn waiting_for_another_thread_has_a_deadline() {
         let gate = gate(Duration::from_millis(50));
         let stuck = gate.source.clone();

@@ -890,6 +890,43 @@ fn a_success_elsewhere_does_not_allow_another_forced_token() {
     assert_eq!(source.renewals(), 1);
 }
 
+/// Both threads have looked for another token before one of them makes the source forget the old one, slowly.
+struct SlowToForget {
+    calls: AtomicUsize,
+    both_looked: Barrier,
+    forgotten: AtomicBool,
+}
+
+impl TokenSource for SlowToForget {
+    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
+        let name = if self.forgotten.load(SeqCst) { "token-1" } else { "token-0" };
+        if (2..4).contains(&self.calls.fetch_add(1, SeqCst)) {
+            self.both_looked.wait();
+        }
+        Token::new(name, SystemTime::UNIX_EPOCH).map(Arc::new)
+    }
+
+    fn invalidate(&self, _: &Token) {
+        thread::sleep(Duration::from_millis(100));
+        self.forgotten.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn a_thread_that_is_refused_waits_for_one_that_forces_a_new_token() {
+    let together = Barrier::new(2);
+    let server = Server::answering(move |request| {
+        let old = request.header("authorization") == Some("Bearer token-0");
+        if old {
+            together.wait();
+        }
+        answer(if old { 401 } else { 200 }, "", "")
+    });
+    let source = SlowToForget { calls: 0.into(), both_looked: Barrier::new(2), forgotten: false.into() };
+    let agent = signed_agent(&server, source).build().unwrap();
+    in_parallel(&[(), ()], |()| assert_eq!(agent.get(server.origin()).call().unwrap().status(), 200));
+}
+
 #[test]
 fn threads_that_are_refused_at_once_share_one_new_token() {
     const THREADS: usize = 16;

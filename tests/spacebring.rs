@@ -772,9 +772,10 @@ fn a_page_that_cannot_be_used_ends_the_list_and_says_where() {
         let mut list = pages(&server).with_page_limit(100);
         list.next().unwrap().unwrap();
         let error = list.next().unwrap().unwrap_err();
-        let text = text.map_or("the API answered HTTP 404".to_owned(), |text| {
-            format!("could not get a list from {}: {text}", server.origin())
-        });
+        let text = text
+            .map_or("the API answered HTTP 404; check the URL and the request".to_owned(), |text| {
+                format!("could not get a list from {}: {text}", server.origin())
+            });
         fails(Err::<(), _>(error), kind, &text);
         assert_eq!(list.next_page(), Some("two"));
         assert!(list.next().is_none());
