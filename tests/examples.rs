@@ -266,14 +266,14 @@ impl Partner {
         Self { child, url }
     }
 
-    /// What a browser does at the end of a login: the page that it shows.
-    fn browse(&self, callback: &str) -> String {
-        ureq::get(callback).config().proxy(None).build().call().unwrap().body_mut().read_to_string().unwrap()
-    }
-
     fn output(self) -> Output {
         self.child.wait_with_output().unwrap()
     }
+}
+
+/// What a browser does at the end of a login: the page that it shows.
+fn browse(callback: &str) -> String {
+    ureq::get(callback).config().proxy(None).build().call().unwrap().body_mut().read_to_string().unwrap()
 }
 
 const LOCATIONS: usize = 3;
@@ -310,7 +310,7 @@ fn a_customer_lists_locations() {
 fn a_partner_logs_in_lists_renews_lists_and_revokes() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&[]);
-    let page = partner.browse(&spacebring.sandbox.approve(&partner.url));
+    let page = browse(&spacebring.sandbox.approve(&partner.url));
     assert!(page.contains("You are logged in"), "{page}");
     let output = partner.output();
     ends(&output, 0, "", "renewed the access token\nrevoked the login\n");
@@ -324,7 +324,7 @@ fn a_partner_logs_in_lists_renews_lists_and_revokes() {
 fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&["--keep"]);
-    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    browse(&spacebring.sandbox.approve(&partner.url));
     let output = partner.output();
     assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
 
@@ -337,14 +337,14 @@ fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
     let mut others = spacebring.command("spacebring_partner", &["--keep"]);
     let others =
         Partner::start(others.env("SPACEBRING_CLIENT_ID", id).env("SPACEBRING_CLIENT_SECRET", secret));
-    others.browse(&spacebring.sandbox.deny(&others.url));
+    browse(&spacebring.sandbox.deny(&others.url));
     let output = others.output();
     ends(&output, 4, "", "access_denied: The user denied the request; log in again and allow the access");
 
     ends(&spacebring.partner_again(&[]), 0, "title", "revoked the login");
     assert_eq!(spacebring.token_requests(), (1, 1, 2));
     let partner = spacebring.partner(&["--keep"]);
-    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    browse(&spacebring.sandbox.approve(&partner.url));
     assert!(partner.output().status.success(), "revoked: a login is needed again");
 }
 
@@ -352,12 +352,12 @@ fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
 fn a_partner_whose_login_was_revoked_elsewhere_asks_for_another() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&["--keep"]);
-    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    browse(&spacebring.sandbox.approve(&partner.url));
     assert!(partner.output().status.success());
 
     spacebring.sandbox.revoke_tokens();
     let partner = spacebring.partner(&["--keep"]);
-    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    browse(&spacebring.sandbox.approve(&partner.url));
     let output = partner.output();
     assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
     assert_eq!(spacebring.token_requests(), (2, 0, 0));
@@ -389,7 +389,7 @@ fn a_partner_without_a_browser_here_pastes_the_callback() {
 fn a_partners_login_over_tls() {
     let spacebring = Spacebring::start(SpacebringSandbox::start_tls());
     let partner = spacebring.partner(&["--keep"]);
-    partner.browse(&spacebring.sandbox.approve(&partner.url));
+    browse(&spacebring.sandbox.approve(&partner.url));
     let output = partner.output();
     assert_eq!((output.status.code(), locations(&output)), (Some(0), LOCATIONS));
 }
