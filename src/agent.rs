@@ -21,6 +21,9 @@ use crate::{Basic, Clock, Error, ErrorKind, Http, Token, TokenSource, check};
 /// Request bodies up to this size are kept, so that the request can be repeated.
 const MAX_KEPT_BODY: usize = 64 * 1024;
 
+/// An attempt that starts so soon has all of the call's deadline.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
 /// A refused token forces a new one at most once in this time, unless a call has succeeded in between.
 const FORCED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -153,7 +156,7 @@ impl AgentBuilder {
         }
         let Self { http, auth, origins, headers, deadline, status_as_error, max_idle, rate } = self;
         let clock = http.clock().clone();
-        Ok(http.api_agent(max_idle, |agent| Signing {
+        Ok(http.api_agent(max_idle, deadline, |agent| Signing {
             agent,
             auth,
             origins,
@@ -340,7 +343,14 @@ impl Signing {
     }
 
     fn sign(&self, parts: &Parts, signed: bool, token: Option<&Token>) -> Result<Request<()>, ureq::Error> {
-        let mut request = Request::from_parts(parts.clone(), ());
+        let mut request = Request::new(());
+        request.method_mut().clone_from(&parts.method);
+        request.uri_mut().clone_from(&parts.uri);
+        *request.version_mut() = parts.version;
+        request.headers_mut().clone_from(&parts.headers);
+        if has_own_settings(parts) {
+            request.extensions_mut().clone_from(&parts.extensions);
+        }
         if signed {
             let headers = request.headers_mut();
             for (name, value) in &self.headers {
@@ -383,7 +393,13 @@ impl Signing {
         request: Request<B>,
         (remaining, fresh_connection): (Duration, bool),
     ) -> Result<Response<Body>, ureq::Error> {
+        // Settings of its own cost a request a copy of all of them, so the first attempt does with the agent's.
+        let is_first = !fresh_connection && self.deadline.saturating_sub(remaining) < AT_ONCE;
         let plain = is_plain_http(request.uri());
+        let around_proxy = plain && self.agent.config().proxy().is_some();
+        if is_first && !around_proxy && request.extensions().is_empty() {
+            return self.agent.run(request);
+        }
         let config = self
             .agent
             .configure_request(request)
@@ -463,6 +479,11 @@ fn drain(mut response: Response<Body>) -> Response<Body> {
         let _ = io::copy(&mut response.body_mut().as_reader(), &mut io::sink());
     }
     response
+}
+
+/// ureq itself puts one extension on each request that passes a middleware, of a type that it keeps private.
+fn has_own_settings(parts: &Parts) -> bool {
+    parts.extensions.len() > 1
 }
 
 fn token_of(source: &Arc<dyn TokenSource>, deadline: &Deadline) -> Result<Arc<Token>, ureq::Error> {

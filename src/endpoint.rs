@@ -65,12 +65,14 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Scheme, host and port (RFC 6454).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Origin {
     scheme: Scheme,
     /// Lower case.
     host: String,
     port: u16,
+    /// As it was written: what most requests repeat.
+    authority: Authority,
 }
 
 impl Origin {
@@ -112,7 +114,12 @@ impl Origin {
             return Err("has a port that is no number up to 65535");
         }
         let port = authority.port_u16().unwrap_or(default_port);
-        Ok(Self { scheme: scheme.clone(), host: host.to_ascii_lowercase(), port })
+        Ok(Self {
+            scheme: scheme.clone(),
+            host: host.to_ascii_lowercase(),
+            port,
+            authority: authority.clone(),
+        })
     }
 
     pub(crate) fn is_plain_http(&self) -> bool {
@@ -133,9 +140,10 @@ impl Origin {
         let default_port = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
         uri.scheme() == Some(&self.scheme)
             && uri.authority().is_some_and(|authority| {
-                authority.host().eq_ignore_ascii_case(&self.host)
-                    && authority.port_u16().unwrap_or(default_port) == self.port
-                    && !authority.as_str().contains('@')
+                *authority == self.authority
+                    || (authority.host().eq_ignore_ascii_case(&self.host)
+                        && authority.port_u16().unwrap_or(default_port) == self.port
+                        && !authority.as_str().contains('@'))
             })
     }
 }

@@ -1,6 +1,8 @@
 //! [`Http`]: the transport, and the one exchange with a token endpoint that all flows call.
 
 use std::io::Read as _;
+use std::iter;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,7 @@ use ureq::{Agent, Timeout};
 
 use crate::clock::{Deadline, LONGEST};
 use crate::endpoint::{Endpoint, has_bad_port, is_plain_http};
-use crate::resolver::{ResolveError, Resolver};
+use crate::resolver::{ResolveError, Resolver, literal};
 use crate::wire::TokenAnswer;
 use crate::{Clock, Error, ErrorKind, Secret, Token, check, file, form, words};
 
@@ -235,10 +237,11 @@ impl Http {
     pub(crate) fn api_agent<M: ureq::middleware::Middleware>(
         &self,
         max_idle: usize,
+        deadline: Duration,
         middleware: impl FnOnce(Agent) -> M,
     ) -> Agent {
         let inner = Agent::with_parts(
-            config(&self.settings, max_idle).build(),
+            config(&self.settings, max_idle).timeout_per_call(Some(deadline)).build(),
             self.connect.clone(),
             Names(self.settings.resolver.clone()),
         );
@@ -963,16 +966,19 @@ impl UreqResolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or_else(|| unsent(ureq::Error::HostNotFound))?;
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let within = (!timeout.after.is_not_happening()).then_some(*timeout.after);
-        let addresses = self.0.resolve(host, port, within).map_err(|error| {
-            unsent(match error {
-                ResolveError::NotFound => ureq::Error::HostNotFound,
-                ResolveError::TimedOut => ureq::Error::Timeout(timeout.reason),
-            })
-        })?;
         let mut found = self.empty();
-        for address in config.ip_family().keep_wanted(addresses.into_iter()).take(16) {
-            found.push(address);
+        let mut keep = |address| found.push(address);
+        if let Some(ip) = literal(host) {
+            config.ip_family().keep_wanted(iter::once(SocketAddr::new(ip, port))).for_each(keep);
+        } else {
+            let within = (!timeout.after.is_not_happening()).then_some(*timeout.after);
+            let addresses = self.0.resolve(host, port, within).map_err(|error| {
+                unsent(match error {
+                    ResolveError::NotFound => ureq::Error::HostNotFound,
+                    ResolveError::TimedOut => ureq::Error::Timeout(timeout.reason),
+                })
+            })?;
+            config.ip_family().keep_wanted(addresses.into_iter()).take(16).for_each(&mut keep);
         }
         if found.is_empty() { Err(unsent(ureq::Error::HostNotFound)) } else { Ok(found) }
     }

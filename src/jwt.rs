@@ -3,7 +3,8 @@
 //! This module mints them and nothing else. It ships no verifier, and the header is a constant, so the attacks
 //! that live on a chosen `alg` have no place to start.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,41 +26,49 @@ const SIGNATURE_LEN: usize = 43;
 /// Mints assertions for one client and one audience.
 #[derive(Clone)]
 pub struct AssertionKey {
-    /// The HMAC state after the key block: wiped on drop by `sha2`, and cheaper to clone than to make anew.
+    /// Header, dot and `{"iss":…,"sub":…,"aud":…,` in base64url: how every assertion starts. Nothing secret.
+    start: String,
+    /// The one or two bytes of the claims so far that do not fill a group of three.
+    rest: Vec<u8>,
+    /// The HMAC state after `start`: wiped on drop by `sha2`, and cheaper to clone than to make anew.
     mac: Hmac<Sha256>,
-    /// `{"iss":…,"sub":…,"aud":…,` — what stays the same from one assertion to the next. Nothing secret.
-    claims: String,
 }
 
 impl AssertionKey {
     /// `iss` and `sub` are both the client id (RFC 7523 3).
     #[allow(clippy::missing_panics_doc, reason = "neither can happen")]
     pub fn new(client_id: &str, audience: &str, client_secret: &Secret) -> Self {
-        let mac = Hmac::new_from_slice(client_secret.expose()).expect("HMAC takes keys of any length");
         let json = |text: &str| serde_json::to_string(text).expect("a string is always JSON");
         let id = json(client_id);
-        Self { mac, claims: format!(r#"{{"iss":{id},"sub":{id},"aud":{},"#, json(audience)) }
+        let claims = format!(r#"{{"iss":{id},"sub":{id},"aud":{},"#, json(audience));
+        let (whole, rest) = claims.as_bytes().split_at(claims.len() / 3 * 3);
+        let start = format!("{HEADER}.{}", URL_SAFE_NO_PAD.encode(whole));
+        let mac = hmac(client_secret.expose()).chain_update(&start);
+        Self { start, rest: rest.to_vec(), mac }
     }
 
     /// One assertion. Times are Unix seconds; `jti` must never have been used before.
     pub fn mint(&self, issued_at: i64, expires_at: i64, jti: &[u8; 16]) -> Secret {
-        let mut claims = String::with_capacity(self.claims.len() + 128);
-        claims.push_str(&self.claims);
-        let _ = write!(claims, r#""iat":{issued_at},"exp":{expires_at},"jti":""#);
-        URL_SAFE_NO_PAD.encode_string(jti, &mut claims);
-        claims.push_str("\"}");
+        let mut claims = Vec::with_capacity(128);
+        claims.extend_from_slice(&self.rest);
+        let jti = URL_SAFE_NO_PAD.encode(jti);
+        let _ = write!(claims, r#""iat":{issued_at},"exp":{expires_at},"jti":"{jti}"}}"#);
 
         let encoded_len = (4 * claims.len()).div_ceil(3);
-        let mut jwt = Secret::with_capacity(HEADER.len() + 1 + encoded_len + 1 + SIGNATURE_LEN);
-        jwt.extend(HEADER.as_bytes());
-        jwt.extend(b".");
-        encode(claims.as_bytes(), jwt.extend_zeroed(encoded_len));
-        let mut signature = self.mac.clone().chain_update(jwt.expose()).finalize().into_bytes();
+        let mut jwt = Secret::with_capacity(self.start.len() + encoded_len + 1 + SIGNATURE_LEN);
+        jwt.extend(self.start.as_bytes());
+        let encoded = jwt.extend_zeroed(encoded_len);
+        encode(&claims, encoded);
+        let mut signature = self.mac.clone().chain_update(encoded).finalize().into_bytes();
         jwt.extend(b".");
         encode(&signature, jwt.extend_zeroed(SIGNATURE_LEN));
         signature.as_mut_slice().zeroize();
         jwt
     }
+}
+
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 impl fmt::Debug for AssertionKey {
@@ -81,7 +90,7 @@ mod tests {
     }
 
     fn hmac(secret: &[u8], data: &[u8]) -> Vec<u8> {
-        key(secret).mac.chain_update(data).finalize().into_bytes().to_vec()
+        super::hmac(secret).chain_update(data).finalize().into_bytes().to_vec()
     }
 
     fn unhex(hex: &str) -> Vec<u8> {
