@@ -11,8 +11,23 @@ use ureq::http::Response;
 /// Any error: a benchmark stops at the first one.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Where a login ends: `compare` reads it there, so nobody listens.
+pub const CALLBACK: &str = "http://127.0.0.1:8765/callback";
+
 /// The call that is made again and again, relative to `SPATIAFI_API_URL`.
 pub const CALL: &str = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
+
+/// How many logins are asked for by `login COUNT`, if they are.
+///
+/// # Errors
+/// If that is no number.
+pub fn logins() -> Outcome<Option<u64>> {
+    let mut arguments = env::args().skip(1);
+    if arguments.next().as_deref() != Some("login") {
+        return Ok(None);
+    }
+    Ok(Some(arguments.next().ok_or("how many logins?")?.parse()?))
+}
 
 /// Makes as many calls as the first argument says on as many threads as the second, and prints figures if the second
 /// is given.

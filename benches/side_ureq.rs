@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, io};
 
-use keyfob_benches::{CALL, Outcome, work};
+use keyfob_benches::{CALL, CALLBACK, Outcome, logins, work};
 use serde::Deserialize;
 use ureq::config::ConfigBuilder;
 use ureq::http::Uri;
@@ -37,10 +37,23 @@ struct Answer {
     access_token: String,
 }
 
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "what a program would read")]
+struct LoginAnswer {
+    access_token: String,
+    refresh_token: String,
+    expires_in: u64,
+    token_type: String,
+    scope: Option<String>,
+}
+
 fn main() -> Outcome<()> {
     let tls = tls()?;
     let tokens = config(0, &tls).timeout_global(Some(Duration::from_secs(30)));
     let tokens = Agent::with_parts(tokens.build(), DefaultConnector::default(), Addresses);
+    if let Some(count) = logins()? {
+        return log_in(&tokens, count);
+    }
     let calls = config(16, &tls).timeout_per_call(Some(Duration::from_secs(60)));
     let calls = Agent::with_parts(calls.build(), DefaultConnector::default(), Addresses);
 
@@ -57,6 +70,31 @@ fn main() -> Outcome<()> {
     let authorization = format!("Bearer {}", answer.access_token);
     let url = format!("{}{CALL}", env::var("SPATIAFI_API_URL")?);
     work(|| calls.get(&url).header("Authorization", &authorization).call())
+}
+
+/// Reads a code and a verifier for each login.
+fn log_in(tokens: &Agent, count: u64) -> Outcome<()> {
+    let (id, secret) = (env::var("SPACEBRING_CLIENT_ID")?, env::var("SPACEBRING_CLIENT_SECRET")?);
+    let url = format!("{}/oauth2/token", env::var("SPACEBRING_API_URL")?);
+    let mut lines = io::stdin().lines();
+    for _ in 0..count {
+        let line = lines.next().ok_or("no code")??;
+        let (code, verifier) = line.split_once(' ').ok_or("no verifier")?;
+        let _: LoginAnswer = tokens
+            .post(&url)
+            .header("Accept", "application/json")
+            .send_form([
+                ("client_id", id.as_str()),
+                ("client_secret", &secret),
+                ("grant_type", "authorization_code"),
+                ("code", code),
+                ("redirect_uri", CALLBACK),
+                ("code_verifier", verifier),
+            ])?
+            .body_mut()
+            .read_json()?;
+    }
+    Ok(())
 }
 
 fn config(max_idle: usize, tls: &TlsConfig) -> ConfigBuilder<AgentScope> {

@@ -151,7 +151,7 @@ pub(crate) fn literal(host: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     fn addr(port: u16) -> SocketAddr {
@@ -193,6 +193,19 @@ mod tests {
         });
         assert_eq!(resolver.resolve("NAME.test", 7, None).unwrap(), [addr(7)]);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn an_answer_is_asked_for_again_after_thirty_seconds() {
+        let next = AtomicU16::new(1);
+        let resolver = Resolver::with_lookup(move |_, _| Ok(vec![addr(next.fetch_add(1, Ordering::SeqCst))]));
+        let ask = || resolver.resolve("name.test", 1, None).unwrap();
+        assert_eq!((ask(), ask()), (vec![addr(1)], vec![addr(1)]));
+        let name = ("name.test".to_owned(), 1);
+        let Some(Entry::Known(_, until)) = resolver.lock().remove(&name) else { panic!("kept") };
+        assert_eq!(until.remaining().as_millis().div_ceil(1000), 30);
+        resolver.lock().insert(name, Entry::Known(vec![addr(1)], Deadline::after(Duration::ZERO)));
+        assert_eq!(ask(), [addr(2)]);
     }
 
     #[test]

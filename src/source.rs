@@ -172,16 +172,47 @@ impl CachingSource {
         Ok(true)
     }
 
-    /// Removes the record of a login that has ended. That of a later login stays.
-    pub(crate) fn forget(&self, ended: &Token) -> Result<(), Error> {
-        let Some((store, name)) = &self.stored else { return Ok(()) };
-        let mut locked = store.lock(name, self.http.timeout())?;
-        let Some(record) = locked.load()? else { return Ok(()) };
-        let is_its_own = match (ended.refresh_token(), record.token().refresh_token()) {
-            (Some(ended), Some(stored)) => ended.expose() == stored.expose(),
-            _ => record.token().is_same(ended),
-        };
-        if is_its_own { locked.remove() } else { Ok(()) }
+    /// Ends the login of the token in memory by `revoke`, which gets its tokens, the newest first, and removes its record;
+    /// that of a later login stays. Nobody renews it meanwhile, in this process or in another.
+    pub(crate) fn end(&self, revoke: impl FnOnce(&[Arc<Token>]) -> Result<(), Error>) -> Result<(), Error> {
+        let deadline = Deadline::after(self.http.timeout());
+        let _ending = self.begin_alone(&deadline)?;
+        let current = self.current().ok_or_else(|| {
+            Error::new(ErrorKind::NoCredentials, "there is no token to revoke: log in first")
+        })?;
+        // A store that cannot be used is no reason to let the tokens live.
+        let held = self.stored.as_ref().map(|(store, name)| {
+            let mut locked = store.lock(name, deadline.remaining())?;
+            let record = locked.load()?.filter(|record| record.token().is_same_login(&current));
+            Ok(record.map(|record| (locked, Arc::new(record.token().clone()))))
+        });
+        let mut tokens = vec![current.clone()];
+        if let Some(Ok(Some((_, newest)))) = &held
+            && !newest.is_same(&current)
+        {
+            tokens.insert(0, newest.clone());
+        }
+        revoke(&tokens)?;
+        self.invalidate(&current);
+        match held.transpose()?.flatten() {
+            Some((mut locked, _)) => locked.remove(),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until no thread fetches, and has the others wait until the result is dropped.
+    fn begin_alone(&self, deadline: &Deadline) -> Result<Ending<'_>, Error> {
+        let mut fetch = self.lock();
+        while fetch.running {
+            let left = deadline.remaining();
+            if left.is_zero() {
+                let text = "could not revoke the token: another thread was still renewing it; try again";
+                return Err(Error::new(ErrorKind::Timeout, text));
+            }
+            fetch = self.done.wait_timeout(fetch, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        fetch.begin();
+        Ok(Ending(self))
     }
 
     /// The token in memory, if any: expired or not, refused or not. Fetches nothing.

@@ -387,25 +387,22 @@ impl Partner {
     /// then the tokens may live on. [`Store`](ErrorKind::Store) if they have ended, but could not be removed.
     pub fn revoke(&self, source: &CachingSource) -> Result<(), Error> {
         let flow = self.revoke_flow();
-        let current = || {
-            source.current().ok_or_else(|| {
-                Error::new(ErrorKind::NoCredentials, "there is no token to revoke: log in first")
-            })
-        };
-        let refresh_token = current()?.refresh_token().cloned();
-        if let Some(refresh_token) = &refresh_token {
-            flow.run(&self.api.http, refresh_token)?;
-        }
-        // Another thread may have renewed it just before.
-        let token = current()?;
-        source.invalidate(&token);
-        match flow.run(&self.api.http, token.access_token()) {
-            // It may have ended together with the refresh token (RFC 7009 2.1), and be unknown by now.
-            Err(error)
-                if refresh_token.is_some() && error.status().is_some_and(|s| (400..429).contains(&s)) => {}
-            result => result?,
-        }
-        source.forget(&token)
+        source.end(|tokens| {
+            let refresh_token = tokens.iter().find_map(|token| token.refresh_token());
+            if let Some(refresh_token) = refresh_token {
+                flow.run(&self.api.http, refresh_token)?;
+            }
+            for token in tokens {
+                match flow.run(&self.api.http, token.access_token()) {
+                    // It may have ended together with the refresh token (RFC 7009 2.1), and be unknown by now.
+                    Err(error)
+                        if refresh_token.is_some()
+                            && error.status().is_some_and(|s| (400..429).contains(&s)) => {}
+                    result => result?,
+                }
+            }
+            Ok(())
+        })
     }
 }
 

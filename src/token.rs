@@ -106,6 +106,14 @@ impl Token {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.access_token.expose() == other.access_token.expose()
     }
+
+    /// Whether one may have come of the other by a renewal that keeps the refresh token.
+    pub(crate) fn is_same_login(&self, other: &Self) -> bool {
+        match (&self.refresh_token, &other.refresh_token) {
+            (Some(this), Some(other)) => this.expose() == other.expose(),
+            _ => self.is_same(other),
+        }
+    }
 }
 
 #[cfg(test)]

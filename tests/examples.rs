@@ -1,12 +1,17 @@
 //! The examples, run as a user would: settings in the environment, the sandbox as the service.
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use keyfob::ureq;
 use keyfob_sandbox::{Endpoint, Sandbox, SpacebringSandbox};
+
+use folder::Folder;
 
 /// The built example; `cargo test` builds them all, `cargo test --test examples` only if asked.
 fn example(name: &str) -> Command {
@@ -46,7 +51,7 @@ struct Service {
 
 impl Service {
     fn start(sandbox: Sandbox) -> Self {
-        let store = Folder::new(&format!("store{}", sandbox.auth_url().rsplit(':').next().unwrap()));
+        let store = Folder::new();
         Self { sandbox, store }
     }
 }
@@ -56,22 +61,6 @@ impl std::ops::Deref for Service {
 
     fn deref(&self) -> &Sandbox {
         &self.sandbox
-    }
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("keyfob-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -123,7 +112,7 @@ fn a_cron_job_takes_its_credentials_from_the_environment_first() {
 #[test]
 fn login_makes_the_file_that_cron_then_reads() {
     let sandbox = Service::start(Sandbox::start());
-    let home = Folder::new("home");
+    let home = Folder::new();
     let run = |name: &str, arguments: &[&str]| {
         against(&sandbox, name, &IN_FILE).env("HOME", &home.0).args(arguments).output().unwrap()
     };
@@ -147,7 +136,7 @@ fn login_makes_the_file_that_cron_then_reads() {
 fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Service::start(Sandbox::start());
-    let config = Folder::new("config");
+    let config = Folder::new();
     let file = config.0.join("spatiafi/app_credentials.json");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let json = serde_json::json!({
@@ -185,7 +174,7 @@ fn settings_that_contradict_or_are_missing_are_told_apart() {
 #[test]
 fn bulk_answers_in_the_order_of_the_file() {
     let sandbox = Service::start(Sandbox::start());
-    let folder = Folder::new("bulk");
+    let folder = Folder::new();
     let points = folder.0.join("points");
     let lines: Vec<String> = (0..500).map(|i| format!("{}.5,{}.25", i % 180, i % 90)).collect();
     fs::write(&points, lines.join("\n")).unwrap();
@@ -221,7 +210,7 @@ struct Spacebring {
 
 impl Spacebring {
     fn start(sandbox: SpacebringSandbox) -> Self {
-        let store = Folder::new(&format!("store{}", sandbox.api_url().rsplit(':').next().unwrap()));
+        let store = Folder::new();
         Self { sandbox, store }
     }
 

@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "what could hang is given a time")]
 
+#[path = "support/folder.rs"]
+mod folder;
 mod support;
 
 use std::ffi::OsStr;
@@ -22,6 +24,8 @@ use keyfob::{
     ErrorKind, Http, SpatiaFi, Token, TokenSource as _, classify, spatiafi,
 };
 use support::*;
+
+use folder::Folder;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const TOKEN: &str = r#"{"access_token":"abc","token_type":"bearer"}"#;
@@ -289,50 +293,6 @@ fn the_ends_of_numbers_are_survived() {
     let source =
         CachingSource::new(Http::new().with_timeout(MAX), BasicToken::new(&origin, "ada", "pass").unwrap());
     source.token(MAX).unwrap();
-}
-
-/// A folder of its own for a test, gone at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).unwrap();
-        let path = std::env::temp_dir().join(format!("keyfob-test-{:016x}", u64::from_ne_bytes(random)));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    /// A pipe that nobody writes to.
-    fn pipe(&self, name: &str) -> PathBuf {
-        let path = self.join(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        path
-    }
-
-    /// What is in it, sorted.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn mode(path: &Path) -> u32 {

@@ -2,6 +2,9 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests over processes live in real time")]
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -18,25 +21,7 @@ use keyfob::{
 };
 use keyfob_sandbox::{Endpoint, Fault, Sandbox, SpacebringSandbox};
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("keyfob-store-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn store(&self) -> FileStore {
-        FileStore::new(self.0.join("keyfob"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use folder::Folder;
 
 fn name() -> RecordName {
     RecordName::new("spatiafi", "https://auth.example/token", "client").unwrap()
@@ -78,10 +63,10 @@ fn refused<T>(result: Result<T, keyfob::Error>, text: &str) {
 
 #[test]
 fn a_record_comes_back_as_it_was() {
-    let folder = Folder::new("round");
+    let folder = Folder::new();
     let store = folder.store();
     assert!(store.load(&name()).unwrap().is_none(), "nothing there, and nothing made by looking");
-    assert!(!folder.0.exists());
+    assert!(!store.folder().exists());
     save(&store, &record("one"));
     let found = store.load(&name()).unwrap().unwrap();
     let (token, saved) = (found.token(), record("one"));
@@ -103,7 +88,7 @@ fn a_record_comes_back_as_it_was() {
 
 #[test]
 fn records_of_other_names_are_not_seen() {
-    let folder = Folder::new("names");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &record("one"));
     for other in [
@@ -120,7 +105,7 @@ fn records_of_other_names_are_not_seen() {
 /// Written by version 1, and readable for ever.
 #[test]
 fn the_first_format_is_still_read() {
-    let folder = Folder::new("v1");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &record("any"));
     let v1 = r#"{"version":1,"service":"spatiafi","token_url":"https://auth.example/token","client_id":"client","profile":"default","access_token":"old","expires_at":2000,"obtained_at":1000,"clock_offset":0}"#;
@@ -143,7 +128,7 @@ fn the_first_format_is_still_read() {
 
 #[test]
 fn what_cannot_be_read_counts_as_absent_and_is_put_aside() {
-    let folder = Folder::new("broken");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &record("good"));
     let path = store.path(&name());
@@ -164,7 +149,7 @@ fn what_cannot_be_read_counts_as_absent_and_is_put_aside() {
 
 #[test]
 fn symlinks_are_refused_at_every_place() {
-    let folder = Folder::new("links");
+    let folder = Folder::new();
     let elsewhere = folder.0.join("elsewhere");
     fs::create_dir_all(&elsewhere).unwrap();
     let store = folder.store();
@@ -200,8 +185,7 @@ fn symlinks_are_refused_at_every_place() {
 
 #[test]
 fn a_name_that_is_too_long_is_not_called_a_symlink() {
-    let folder = Folder::new("long");
-    fs::create_dir(&folder.0).unwrap();
+    let folder = Folder::new();
     let store = FileStore::new(folder.0.join("x".repeat(256)));
     let path = store.folder().display();
     refused(store.load(&name()), &format!("could not read {path}: invalid filename"));
@@ -213,7 +197,7 @@ fn a_name_that_is_too_long_is_not_called_a_symlink() {
 
 #[test]
 fn folders_and_files_that_others_can_write_to_are_refused_and_open_ones_are_closed() {
-    let folder = Folder::new("modes");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &record("mine"));
     let path = store.path(&name());
@@ -231,7 +215,7 @@ fn folders_and_files_that_others_can_write_to_are_refused_and_open_ones_are_clos
 
 #[test]
 fn what_a_killed_process_left_is_cleaned_up_by_the_next_run() {
-    let folder = Folder::new("left");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &record("good"));
     let temp = store.path(&name()).with_extension("json.tmp");
@@ -249,7 +233,7 @@ fn what_a_killed_process_left_is_cleaned_up_by_the_next_run() {
 
 #[test]
 fn a_lock_is_waited_for_until_the_deadline() {
-    let folder = Folder::new("lock");
+    let folder = Folder::new();
     let store = folder.store();
     let held = store.lock(&name(), Duration::ZERO).unwrap();
     let error = store.lock(&name(), Duration::from_millis(50)).err().unwrap();
@@ -266,7 +250,7 @@ fn a_lock_is_waited_for_until_the_deadline() {
 /// A process that another thread is just starting has a copy of the lock's descriptor.
 #[test]
 fn a_lock_is_free_at_once_while_processes_are_started() {
-    let folder = Folder::new("free");
+    let folder = Folder::new();
     let store = folder.store();
     let starting = thread::spawn(|| {
         for _ in 0..200 {
@@ -288,7 +272,7 @@ fn source(sandbox: &Sandbox, store: &FileStore, http: &Http) -> CachingSource {
 
 #[test]
 fn the_second_run_asks_for_no_token() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("second"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let first = source(&sandbox, &folder.store(), &Http::new()).token(Duration::ZERO).unwrap();
     let second = source(&sandbox, &folder.store(), &Http::new()).token(Duration::ZERO).unwrap();
     assert_eq!(first.access_token().expose(), second.access_token().expose());
@@ -297,7 +281,7 @@ fn the_second_run_asks_for_no_token() {
 
 #[test]
 fn a_refused_token_is_renewed_and_saved_for_the_others() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("refused"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let (one, two) =
         (source(&sandbox, &folder.store(), &Http::new()), source(&sandbox, &folder.store(), &Http::new()));
     let old = one.token(Duration::ZERO).unwrap();
@@ -322,7 +306,7 @@ impl Grant for InTheWay {
 
 #[test]
 fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("full"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let flow =
         ClientAssertion::new(&sandbox.token_url(), sandbox.client_id(), sandbox.client_secret()).unwrap();
     let warned = Arc::new(Mutex::new(Vec::new()));
@@ -345,7 +329,7 @@ fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
 
 #[test]
 fn a_device_without_a_battery_clock_starts_right_the_second_time() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("clock"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let in_1970 = || Http::new().with_clock(Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(30)));
     source(&sandbox, &folder.store(), &in_1970()).token(Duration::ZERO).unwrap();
     assert_eq!(sandbox.count(Endpoint::Token), 2, "refused, corrected");
@@ -378,7 +362,7 @@ fn log_in(sandbox: &SpacebringSandbox, partner: &Partner) -> Arc<CachingSource> 
 
 #[test]
 fn a_partners_login_outlives_the_process_until_it_is_revoked() {
-    let (folder, sandbox) = (Folder::new("partner"), SpacebringSandbox::start());
+    let (folder, sandbox) = (Folder::new(), SpacebringSandbox::start());
     let store = folder.store();
     let default = || partner(&sandbox, &store, "default");
     assert!(default().stored_source().unwrap().is_none());
@@ -405,9 +389,33 @@ fn a_partners_login_outlives_the_process_until_it_is_revoked() {
 }
 
 #[test]
+fn a_renewal_under_way_does_not_outlive_the_revocation() {
+    let (folder, sandbox) = (Folder::new(), SpacebringSandbox::start());
+    let partner = partner(&sandbox, &folder.store(), "default");
+    let source = log_in(&sandbox, &partner);
+    let other = partner.stored_source().unwrap().unwrap();
+    sandbox.end_access_tokens();
+    other.invalidate(&other.current().unwrap());
+    sandbox.fault(Endpoint::Token, Fault::delay(Duration::from_millis(500)));
+    let renewed = thread::scope(|scope| {
+        let renewal = scope.spawn(|| other.token(Duration::ZERO).unwrap());
+        while sandbox.count(Endpoint::Token) < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        partner.revoke(&source).unwrap();
+        renewal.join().unwrap()
+    });
+    assert!(partner.stored_source().unwrap().is_none(), "the renewal did not put its tokens back");
+    assert_eq!(sandbox.count(Endpoint::Revoke), 3, "the refresh token and both access tokens");
+    let agent = partner.agent_builder(&other).unwrap().build().unwrap();
+    let url = format!("{}/locations/v1", sandbox.api_url());
+    assert!(agent.get(&url).call().is_err(), "{renewed:?} has ended as well");
+}
+
+#[test]
 fn a_partners_login_that_cannot_be_saved_is_used_all_the_same() {
-    let (folder, sandbox) = (Folder::new("unsaved"), SpacebringSandbox::start());
-    fs::write(&folder.0, "no folder").unwrap();
+    let (folder, sandbox) = (Folder::new(), SpacebringSandbox::start());
+    fs::write(folder.join("keyfob"), "no folder").unwrap();
     let partner = partner(&sandbox, &folder.store(), "default");
     let source = log_in(&sandbox, &partner);
     assert_eq!(source.warning().unwrap().kind(), ErrorKind::Store);
@@ -415,7 +423,6 @@ fn a_partners_login_that_cannot_be_saved_is_used_all_the_same() {
     // The tokens have ended, although the store cannot be looked into.
     assert_eq!(partner.revoke(&source).unwrap_err().kind(), ErrorKind::Store);
     assert_eq!(sandbox.count(Endpoint::Revoke), 2);
-    fs::remove_file(&folder.0).unwrap();
 }
 
 #[test]

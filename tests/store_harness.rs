@@ -5,6 +5,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests over processes live in real time")]
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
@@ -25,28 +28,9 @@ use keyfob::{
 };
 use keyfob_sandbox::{Endpoint, Sandbox};
 
+use folder::Folder;
+
 const SOON: Duration = Duration::from_secs(30);
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("keyfob-harness-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn store(&self) -> FileStore {
-        FileStore::new(self.0.join("keyfob"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn name() -> RecordName {
     RecordName::new("spatiafi", "https://auth.example/token", "client").unwrap()
@@ -191,7 +175,7 @@ fn count(store: &FileStore, within: Duration) {
 }
 
 fn processes_lose_nothing(processes: usize, seconds: u64) {
-    let folder = Folder::new(&format!("count{processes}"));
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &numbered(0));
     let over = Arc::new(AtomicBool::new(false));
@@ -295,7 +279,7 @@ fn the_token_of_all(children: Vec<Child>) -> String {
 
 #[test]
 fn sixty_four_processes_at_expiry_make_one_request() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("processes"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     save(&folder.store(), &expired("old"));
     sandbox.set_delay(Endpoint::Token, Duration::from_secs(1));
     let children: Vec<_> =
@@ -314,7 +298,7 @@ fn sixty_four_threads_at_expiry_make_one_request() {
 }
 
 fn threads_make_one_request(shared: bool) {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new(&format!("threads-{shared}")));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     save(&folder.store(), &expired("old"));
     sandbox.set_delay(Endpoint::Token, Duration::from_secs(1));
     let one = Arc::new(source(&folder.store(), flow(&sandbox)));
@@ -422,7 +406,7 @@ fn rotate(store: &FileStore, within: Duration) {
 
 #[test]
 fn sixty_four_processes_use_a_refresh_token_once() {
-    let (server, folder) = (Rotating::start(Duration::from_secs(1)), Folder::new("rotating"));
+    let (server, folder) = (Rotating::start(Duration::from_secs(1)), Folder::new());
     save(&folder.store(), &expired("old"));
     let children = (0..64).map(|_| server.spawn(&folder.store(), 0)).collect();
     assert_eq!(the_token_of_all(children), "access-2");
@@ -431,7 +415,7 @@ fn sixty_four_processes_use_a_refresh_token_once() {
 
 #[test]
 fn a_session_survives_many_renewals_by_many_processes() {
-    let (server, folder) = (Rotating::start(Duration::from_millis(50)), Folder::new("session"));
+    let (server, folder) = (Rotating::start(Duration::from_millis(50)), Folder::new());
     save(&folder.store(), &expired("old"));
     let children: Vec<_> = (0..8).map(|_| server.spawn(&folder.store(), 3)).collect();
     for child in children {
@@ -469,8 +453,8 @@ struct Kills {
 }
 
 /// Kills processes one after another on a store, and looks at what each leaves.
-fn kills_on_one_store(lane: u64, kills: u64) -> Kills {
-    let folder = Folder::new(&format!("kill{kills}-{lane}"));
+fn kills_on_one_store(kills: u64) -> Kills {
+    let folder = Folder::new();
     let store = folder.store();
     let (mut done, mut seen) = (Kills::default(), 0);
     for kill in 0..kills {
@@ -510,7 +494,7 @@ fn kills_on_one_store(lane: u64, kills: u64) -> Kills {
 
 fn kills_lose_nothing(kills: u64, lanes: u64) {
     let lanes: Vec<_> =
-        (0..lanes).map(|lane| thread::spawn(move || kills_on_one_store(lane, kills / lanes))).collect();
+        (0..lanes).map(|_| thread::spawn(move || kills_on_one_store(kills / lanes))).collect();
     let mut all = Kills::default();
     for lane in lanes {
         let lane = lane.join().unwrap();
@@ -613,7 +597,7 @@ fn after_the_answer(calls: &[Call]) -> Vec<(&Call, usize)> {
 #[test]
 #[ignore = "needs strace"]
 fn a_fault_at_any_call_leaves_the_old_or_the_new_record() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("faults"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let (store, log) = (folder.store(), folder.0.join("log"));
     let run = |options: &[&str]| {
         save(&store, &expired("old"));
@@ -709,7 +693,7 @@ fn remember(store: &FileStore) {
 #[test]
 #[ignore = "needs strace"]
 fn a_run_with_a_living_token_makes_twelve_more_calls_at_most() {
-    let folder = Folder::new("cron");
+    let folder = Folder::new();
     let (store, log) = (folder.store(), folder.0.join("log"));
     save(&store, &Record::new(living("kept"), 0));
     let made = ["0", "1"].map(|with| {
@@ -730,7 +714,7 @@ fn a_run_with_a_living_token_makes_twelve_more_calls_at_most() {
 
 #[test]
 fn a_record_is_loaded_within_a_millisecond() {
-    let folder = Folder::new("time");
+    let folder = Folder::new();
     let store = folder.store();
     save(&store, &Record::new(living("kept"), 0));
     let mut times: Vec<Duration> = (0..1_000)
@@ -750,7 +734,7 @@ fn a_record_is_loaded_within_a_millisecond() {
 
 /// Runs a part on a file system of 64 KiB that nobody else sees.
 fn on_a_disk_of_its_own(part_name: &str) {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new(part_name));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let mut part = part(part_name, &folder.store());
     asking(&mut part, &sandbox);
     let mut command = Command::new("unshare");
@@ -845,7 +829,7 @@ const NOBODY: u32 = 65_534;
 #[test]
 #[ignore = "needs root"]
 fn a_folder_without_write_permission_serves_what_is_there_and_refuses_the_rest() {
-    let folder = Folder::new("forbidden");
+    let folder = Folder::new();
     let store = folder.store();
     // Wherever this program lies, the other user may not reach it.
     let program = folder.0.join("program");
@@ -883,7 +867,7 @@ fn in_a_folder_without_write_permission(store: &FileStore) {
 #[test]
 #[ignore = "needs strace"]
 fn locks_that_do_not_work_are_refused() {
-    let (sandbox, folder) = (Sandbox::start(), Folder::new("locks"));
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let store = folder.store();
     save(&store, &expired("old"));
     let lock = store.path(&name()).with_extension("json.lock");
@@ -953,7 +937,7 @@ fn refusing() -> String {
 
 #[test]
 fn a_record_that_another_program_wrote_meanwhile_wins_over_invalid_grant() {
-    let (url, folder) = (refusing(), Folder::new("overtaken"));
+    let (url, folder) = (refusing(), Folder::new());
     let (store, others) = (folder.store(), FileStore::new(folder.0.join("others")));
     let path = store.path(&name());
     let written = |record: &Record| {
