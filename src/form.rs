@@ -4,10 +4,13 @@ use crate::Secret;
 
 pub(crate) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// Encodes name–value pairs in order. The buffer has its final size from the start, so no copy is left behind.
+/// The most that one byte becomes: `%XX`.
+const LONGEST: usize = 3;
+
+/// Encodes name–value pairs in order. The buffer is large enough from the start, so no copy is left behind.
 pub(crate) fn encode(pairs: &[(&str, &[u8])]) -> Secret {
-    let total = pairs.iter().map(|(name, value)| size(name.as_bytes()) + 1 + size(value) + 1).sum();
-    let mut body = Secret::with_capacity(total);
+    let longest = pairs.iter().map(|(name, value)| LONGEST * (name.len() + value.len()) + 2).sum();
+    let mut body = Secret::with_capacity(longest);
     for (i, (name, value)) in pairs.iter().enumerate() {
         if i > 0 {
             body.extend(b"&");
@@ -21,7 +24,7 @@ pub(crate) fn encode(pairs: &[(&str, &[u8])]) -> Secret {
 
 /// Encodes one value, as RFC 6749 2.3.1 asks of a client id and secret before HTTP Basic.
 pub(crate) fn encode_value(value: &[u8]) -> Secret {
-    let mut out = Secret::with_capacity(size(value));
+    let mut out = Secret::with_capacity(LONGEST * value.len());
     append(&mut out, value);
     out
 }
@@ -47,16 +50,12 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_')
 }
 
-fn size(bytes: &[u8]) -> usize {
-    bytes.iter().map(|&byte| if is_plain(byte) || byte == b' ' { 1 } else { 3 }).sum()
-}
-
 fn append(out: &mut Secret, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b' ' => out.extend(b"+"),
-            _ if is_plain(byte) => out.extend(&[byte]),
-            _ => out.extend(percent_encoding::percent_encode_byte(byte).as_bytes()),
+    for run in bytes.chunk_by(|&a, &b| is_plain(a) && is_plain(b)) {
+        match *run {
+            [b' '] => out.extend(b"+"),
+            [byte] if !is_plain(byte) => out.extend(percent_encoding::percent_encode_byte(byte).as_bytes()),
+            _ => out.extend(run),
         }
     }
 }

@@ -720,7 +720,7 @@ fn read(body: ureq::Body, part_is_of_use: bool) -> (Secret, Option<Cut>) {
     loop {
         let start = buffer.len();
         // When a chunk is broken, ureq drops what it has read of those before in the same call: so byte by byte.
-        let most = if part_is_of_use && start < STEP { 1 } else { STEP };
+        let most = if part_is_of_use && length.is_none() && start < STEP { 1 } else { STEP };
         let left = (expected + 1).saturating_sub(start);
         let room = if left == 0 { most } else { left.min(most) };
         let result = reader.read(buffer.extend_zeroed(room));

@@ -1,5 +1,7 @@
 //! The examples, run as a user would: settings in the environment, the sandbox as the service.
 
+#![allow(clippy::disallowed_methods, reason = "processes live in real time")]
+
 #[path = "support/folder.rs"]
 mod folder;
 
@@ -7,6 +9,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use keyfob::ureq;
 use keyfob_sandbox::{Endpoint, Sandbox, SpacebringSandbox};
@@ -107,6 +110,46 @@ fn a_cron_job_takes_its_credentials_from_the_environment_first() {
         .unwrap();
     ends(&others, 0, "ce-wildfire-risk", "");
     assert_eq!(sandbox.count(Endpoint::Token), 2, "other credentials do not see it");
+}
+
+/// Starts 50 of them at once, again and again for so long.
+fn fifty_cron_jobs_at_once(seconds: u64) {
+    const LIFETIME: u64 = 5;
+    let service = Service::start(Sandbox::start());
+    service.set_token_lifetime(Duration::from_secs(LIFETIME));
+    let (started, mut runs) = (Instant::now(), 0);
+    while runs == 0 || started.elapsed() < Duration::from_secs(seconds) {
+        let jobs: Vec<_> = (0..50)
+            .map(|_| {
+                let mut job = against(&service, "spatiafi_cron", &[]);
+                job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for job in jobs {
+            ends(&job.wait_with_output().unwrap(), 0, "ce-wildfire-risk", "");
+            runs += 1;
+        }
+    }
+    let took = started.elapsed().as_secs_f64();
+    let (tokens, calls) = (service.count(Endpoint::Token), service.total() - service.count(Endpoint::Token));
+    println!("{runs} runs in {took:.1} s: {tokens} token requests, {calls} calls");
+    // A token is renewed when a fifth of its life is left.
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let most = (took / (0.8 * LIFETIME as f64)).ceil() + 1.0;
+    assert!(f64::from(u32::try_from(tokens).unwrap()) <= most, "{tokens} token requests in {took:.1} s");
+    // A token may end on the way; then the call is made again with another.
+    assert!(calls >= runs && calls <= runs + runs / 10, "{calls} calls by {runs} runs");
+}
+
+#[test]
+fn fifty_cron_jobs_at_once_share_their_tokens() {
+    fifty_cron_jobs_at_once(0);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn fifty_cron_jobs_at_once_share_their_tokens_for_half_a_minute() {
+    fifty_cron_jobs_at_once(30);
 }
 
 #[test]
