@@ -52,8 +52,12 @@ fn run() -> Result<(), Error> {
 
 fn log_in_and_list(partner: &Partner) -> Result<Arc<CachingSource>, Error> {
     let login = partner.login([scope::LOCATIONS_READONLY])?;
+    let paste = is_given("--paste");
+    if !paste {
+        login.can_wait()?;
+    }
     eprintln!("open {}", login.url());
-    let token = if is_given("--paste") {
+    let token = if paste {
         eprintln!("then paste the address that the browser ends at:");
         let mut callback_url = String::new();
         // What cannot be read is no callback URL either.

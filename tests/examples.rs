@@ -415,6 +415,7 @@ fn a_partner_without_a_browser_here_pastes_the_callback() {
     let mut waiting = spacebring.command("spacebring_partner", &[]);
     let output = waiting.env("SPACEBRING_REDIRECT_URI", redirect_uri).output().unwrap();
     ends(&output, 2, "", "change it, or paste the callback URL");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("open"), "nobody is sent there in vain");
 }
 
 #[test]

@@ -228,15 +228,22 @@ impl Login {
         &self.url
     }
 
+    /// Whether the callback can be [waited for](Self::wait): to be asked before a person is sent to the URL.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the redirect URI is not on this machine;
+    /// [`Network`](ErrorKind::Network) if its port is taken.
+    pub fn can_wait(&self) -> Result<(), Error> {
+        self.listener.as_ref().map(drop).map_err(Error::clone)
+    }
+
     /// Waits for the callback, shows the person in the browser how the login ended, and gets the tokens.
     ///
     /// `within` is how long to wait for the callback. The exchange that follows has the deadline of the [`Http`].
     /// Requests that do not belong to this login are turned away, and the wait goes on.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the redirect URI is not on this machine,
-    /// [`Network`](ErrorKind::Network) if its port is taken: both at once. [`Timeout`](ErrorKind::Timeout) if no
-    /// callback came. Otherwise as [`finish`](Self::finish).
+    /// As [`can_wait`](Self::can_wait), at once. [`Timeout`](ErrorKind::Timeout) if no callback came. Otherwise as [`finish`](Self::finish).
     pub fn wait(mut self, within: Duration) -> Result<Token, Error> {
         let unusable = Err(Error::invalid("the login has no listener"));
         let listener = std::mem::replace(&mut self.listener, unusable)?;
