@@ -347,23 +347,23 @@ fn a_person_logs_in_with_the_keyboard() {
     let mut at = AtTheSandbox::new();
     let (url, waiting) = at.login();
     at.browser.open(&url);
-    at.browser.screenshot("sandbox-log-in");
+    at.browser.look("sandbox-log-in");
     at.browser.keys("Email", at.sandbox.username());
     at.browser.press(&["Tab"]);
     at.browser.keys("Password", "not the password");
     at.browser.press(&["Enter"]);
     at.browser.wait_for("The email or the password is wrong.");
-    at.browser.screenshot("sandbox-wrong-password");
+    at.browser.look("sandbox-wrong-password");
     assert!(!waiting.is_finished());
     // The email is still there, and the focus on what is to be typed again.
     at.browser.keys("Password", at.sandbox.password());
     at.browser.press(&["Enter"]);
     at.browser.wait_for("Allow access?");
-    at.browser.screenshot("sandbox-consent");
+    at.browser.look("sandbox-consent");
     at.browser.press(&["Tab"]);
     at.browser.enter("Allow");
     at.shows("You are logged in", "The program that you started can now act for you.", "/callback/done");
-    at.browser.screenshot("success");
+    at.browser.look("success");
 
     let token = waiting.join().unwrap().unwrap();
     let source = at.partner.source(token);
@@ -382,7 +382,7 @@ fn a_person_denies_with_the_keyboard() {
     at.browser.press(&["Tab", "Tab"]);
     at.browser.enter("Deny");
     at.shows("Access was not allowed", "log in again and allow the access.", "/callback/done");
-    at.browser.screenshot("denial");
+    at.browser.look("denial");
     let error = waiting.join().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Refused, Some("access_denied")));
     assert_eq!(at.sandbox.count(Endpoint::Token), 0);
@@ -398,7 +398,7 @@ fn a_person_sees_that_the_exchange_failed() {
     at.browser.press(&["Tab"]);
     at.browser.enter("Allow");
     at.shows("The login failed", "HTTP 500", "/callback/done");
-    at.browser.screenshot("failed-exchange");
+    at.browser.look("failed-exchange");
     waiting.join().unwrap().unwrap_err();
     assert_eq!(at.sandbox.count(Endpoint::Token), 1, "a code is good for one request");
 }
@@ -422,7 +422,7 @@ fn a_second_tab_that_replays_the_callback_gets_nowhere() {
     at.browser.new_tab();
     at.browser.open(&callback);
     at.shows("This login was not accepted", "is that of another login", "/callback/wrong-state");
-    at.browser.screenshot("wrong-state");
+    at.browser.look("wrong-state");
     assert!(!waiting.is_finished());
     at.browser.tab(0);
     at.log_in(&url);

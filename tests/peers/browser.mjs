@@ -39,7 +39,19 @@ const commands = {
     if (focus !== undefined) await page.waitForFunction(hasFocus, focus);
   },
   text: async () => ({ title: await page.title(), url: page.url(), text: await page.locator('body').innerText() }),
-  screenshot: async (path) => { await page.screenshot({ path, fullPage: true }); },
+  // As on a desk, and as on a small phone at night, where nothing may be wider than the screen. Pictures if asked for.
+  look: async ({ path }) => {
+    const [desk, phone] = [page.viewportSize(), { width: 320, height: 640 }];
+    const look = async (colorScheme, size, name) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize(size);
+      if (path) await page.screenshot({ path: `${path}${name}.png`, fullPage: true });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (wide > size.width) throw new Error(`the page is ${wide} wide on a screen of ${size.width}`);
+    };
+    await look('dark', phone, '-dark-narrow');
+    await look('light', desk, '');
+  },
   tab: async (number) => {
     if (number === true) tabs.push(await context.newPage());
     page = tabs.at(number === true ? -1 : number);

@@ -180,13 +180,12 @@ impl Browser {
         self.run(&json!({ "tab": number }));
     }
 
-    /// Kept for someone to look at if `KEYFOB_SCREENSHOTS` names a folder.
+    /// Light and dark, wide and narrow; as pictures too if `KEYFOB_SCREENSHOTS` names a folder.
     #[track_caller]
-    pub fn screenshot(&mut self, name: &str) {
-        if let Some(folder) = std::env::var_os("KEYFOB_SCREENSHOTS") {
-            let path = std::path::Path::new(&folder).join(name).with_extension("png");
-            self.run(&json!({ "screenshot": path }));
-        }
+    pub fn look(&mut self, name: &str) {
+        let path =
+            std::env::var_os("KEYFOB_SCREENSHOTS").map(|folder| std::path::Path::new(&folder).join(name));
+        self.run(&json!({ "look": { "path": path } }));
     }
 }
 
