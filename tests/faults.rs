@@ -833,6 +833,7 @@ fn retry_after_is_understood_in_both_forms() {
 #[test]
 fn redirects_are_never_followed() {
     let second = Server::answering(|_| answer(200, "", GOOD));
+    let mut redirected = 0;
     let port = second.port();
     let targets = [
         format!("http://127.0.0.1:{port}/"),
@@ -862,7 +863,9 @@ fn redirects_are_never_followed() {
             assert_eq!(answered.unwrap().status(), status);
         }
         assert_eq!(first.requests().len(), 7, "{status} to {target}");
+        redirected += 7;
     }
+    println!("{redirected} requests redirected, {} at the second origin", second.connections());
     assert_eq!(second.connections(), 0);
 }
 

@@ -285,6 +285,7 @@ fn sixty_four_processes_at_expiry_make_one_request() {
     let children: Vec<_> =
         (0..64).map(|_| asking(&mut part("renew", &folder.store()), &sandbox).spawn().unwrap()).collect();
     assert_ne!(the_token_of_all(children), "old");
+    println!("64 processes at expiry: {} request", sandbox.count(Endpoint::Token));
     assert_eq!((sandbox.count(Endpoint::Token), sandbox.tokens_issued()), (1, 1));
 }
 
@@ -315,6 +316,10 @@ fn threads_make_one_request(shared: bool) {
         .collect();
     let mut tokens: Vec<String> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     tokens.dedup();
+    println!(
+        "64 threads at expiry, one source for all: {shared}: {} request",
+        sandbox.count(Endpoint::Token)
+    );
     assert_eq!((tokens.len(), sandbox.count(Endpoint::Token)), (1, 1), "one source for all: {shared}");
 }
 
@@ -410,6 +415,7 @@ fn sixty_four_processes_use_a_refresh_token_once() {
     save(&folder.store(), &expired("old"));
     let children = (0..64).map(|_| server.spawn(&folder.store(), 0)).collect();
     assert_eq!(the_token_of_all(children), "access-2");
+    println!("64 processes with a refresh token that is good once: {} request", server.lives());
     assert_eq!(server.lives(), 1);
 }
 
@@ -673,6 +679,7 @@ fn a_fault_at_any_call_leaves_the_old_or_the_new_record() {
     warnings.sort();
     warnings.dedup();
     println!("{table}\n\nwarnings:\n{}", warnings.join("\n"));
+    println!("{} calls, each with {} faults: {} bad ends", targets.len(), faults.len(), bad.len());
     assert_eq!(bad, [""; 0]);
 }
 
