@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, optimization_barrier};
 
 use crate::Secret;
 
@@ -68,7 +68,22 @@ impl AssertionKey {
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    let mac = keyed(key);
+    wipe_stack();
+    mac
+}
+
+/// Not inlined, so that its frame is where that of [`wipe_stack`] will be.
+#[inline(never)]
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// `hmac` pads the key on the stack and leaves it there. This writes over it.
+#[inline(never)]
+fn wipe_stack() {
+    let frames = [0_u8; 4096];
+    optimization_barrier(&frames);
 }
 
 impl fmt::Debug for AssertionKey {

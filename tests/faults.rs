@@ -607,6 +607,20 @@ fn every_status_has_its_kind_its_text_and_its_number_of_tries() {
 }
 
 #[test]
+fn an_error_is_one_whatever_its_status() {
+    for who in [Who::Basic, Who::Assertion, Who::Code, Who::Refresh] {
+        let body = GOOD.replace('{', r#"{"error":"invalid_client","#);
+        let server = Server::answering(move |_| answer(200, "", &body));
+        let error = Subject::new(who, &server.origin(), LONG).call().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.oauth_error()),
+            (ErrorKind::Refused, Some("invalid_client")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn an_answer_that_makes_no_sense_is_called_that() {
     const OBJECT: &str = "it is not a JSON object with an access_token";
     let cases = [
