@@ -97,7 +97,7 @@ impl Subject {
                 let flow = AuthorizationCode::new(&url, &url, client()?, CALLBACK)?;
                 let login = flow.login(&self.http, ["scope"])?;
                 let state = login.url().split_once("&state=").unwrap().1;
-                let callback = format!("{CALLBACK}?code=c&state={}", state.split('&').next().unwrap());
+                let callback = format!("{CALLBACK}?code=c0d3&state={}", state.split('&').next().unwrap());
                 login.finish(&callback).map(drop)
             }
             Who::Refresh => {
