@@ -1,4 +1,5 @@
 //! What can be written on the command line. Secrets cannot.
+#![allow(clippy::doc_markdown, reason = "the comments are the help, where backticks would stand as they are")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,7 +29,7 @@ Examples:
   curl -H @<(keyfob spatiafi token --format header) https://api.spatiafi.com/api/info
   keyfob spacebring login --scope locations.readonly";
 
-/// OAuth 2.0 access tokens and signed requests for `SpatiaFi` and Spacebring.
+/// OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring.
 ///
 /// Tokens are got when one is needed, kept for the next run, and renewed before they expire. Results go to standard
 /// output, all else to standard error.
@@ -45,25 +46,25 @@ pub struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// Tokens: as text, as JSON, or as a header line for `curl -H @file`. Status: text or json [default: text]
+    /// Tokens: as text, as JSON, or as a header line for curl -H @file. Status: text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub format: Option<Format>,
     /// The token must live at least so long [default: 60; requests renew in time by themselves]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub min_valid: Option<u64>,
-    /// Keeps several logins of one client apart [env `KEYFOB_PROFILE`; default: default]
+    /// Keeps several logins of one client apart [env KEYFOB_PROFILE; default: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Where tokens are kept [env `KEYFOB_STORE`; default: ~/.local/state/keyfob]
+    /// Where tokens are kept [env KEYFOB_STORE; default: ~/.local/state/keyfob]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Deadline of each token exchange [default: 30], API call [60] and login in the browser [300]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Trusts these certificate authorities instead of the built-in ones [env `KEYFOB_CA_FILE`]
+    /// Trusts these certificate authorities instead of the built-in ones [env KEYFOB_CA_FILE]
     #[arg(long, global = true, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
-    /// HTTP proxy; `env` takes the one in `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY` [env `KEYFOB_PROXY`; default: none]
+    /// HTTP proxy; env takes the one in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY [env KEYFOB_PROXY; default: none]
     #[arg(long, global = true, value_name = "URL|env")]
     pub proxy: Option<String>,
     /// Tells on standard error what is done. Never shows a secret
@@ -80,7 +81,7 @@ pub enum Format {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// `SpatiaFi`: geospatial climate data
+    /// SpatiaFi: geospatial climate data
     #[command(subcommand)]
     Spatiafi(Spatiafi),
     /// Spacebring: coworking spaces
@@ -101,7 +102,7 @@ Examples:
 pub enum Spatiafi {
     /// Makes app credentials from a user name and password, and saves them
     ///
-    /// Asks for both on a terminal; else takes them from `SPATIAFI_USERNAME` and `SPATIAFI_PASSWORD` (or _FILE, _FD,
+    /// Asks for both on a terminal; else takes them from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD,
     /// _CMD). The file is that of the official Python client: ~/.config/spatiafi/app_credentials.json, mode 0600.
     #[command(after_help = "\
 Examples:
@@ -120,8 +121,8 @@ Examples:
 pub enum Spacebring {
     /// Logs a person in with the browser and stores the tokens
     ///
-    /// Opens the browser and waits for its callback on `SPACEBRING_REDIRECT_URI` (default
-    /// <http://127.0.0.1:8765/callback>).
+    /// Opens the browser and waits for its callback on SPACEBRING_REDIRECT_URI (default
+    /// http://127.0.0.1:8765/callback).
     #[command(after_help = "\
 Examples:
   keyfob spacebring login --scope locations.readonly --scope plans.readonly
@@ -149,13 +150,13 @@ pub struct SpacebringLogin {
     /// Prints the URL, and takes the address that the browser ends at from standard input
     #[arg(long)]
     pub no_browser: bool,
-    /// Sends no `state`, for a server that does not give it back: less safe
+    /// Sends no state, for a server that does not give it back: less safe
     #[arg(long)]
     pub without_state: bool,
     /// Leaves PKCE out, for a server that refuses it: less safe
     #[arg(long)]
     pub without_pkce: bool,
-    /// Leaves `redirect_uri` out of the token request, for a server that refuses it there
+    /// Leaves redirect_uri out of the token request, for a server that refuses it there
     #[arg(long)]
     pub without_redirect_uri: bool,
 }
@@ -165,8 +166,8 @@ pub struct SpacebringLogin {
 pub enum Action {
     /// Prints a valid access token: from the store if it lives long enough, else a new one
     ///
-    /// With `--format header` and Spacebring, `SPACEBRING_AUTH` decides: `basic` (the default) prints the Basic header,
-    /// `oauth2` the Bearer one.
+    /// With --format header and Spacebring, SPACEBRING_AUTH decides: basic (the default) prints the Basic header,
+    /// oauth2 the Bearer one.
     #[command(after_help = "\
 Examples:
   keyfob spatiafi token
@@ -185,18 +186,18 @@ Examples:
     #[command(after_help = "\
 Examples:
   keyfob spacebring post /visitors/contacts/v1 --json @contact.json
-  echo '{\"name\":\"Ada\"}' | keyfob spacebring post /visitors/contacts/v1 --json @-")]
+  echo '{\"contact\":{\"name\":\"Ada\",\"locationRef\":\"ID\"}}' | keyfob spacebring post /visitors/contacts/v1 --json @-")]
     Post(RequestWithBody),
     /// Sends a signed PUT; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spatiafi put /api/thing/1 --data @thing.bin --header 'Content-Type: application/octet-stream'
-  keyfob spacebring put /resources/v1/ID --json '{\"title\":\"Desk\"}'")]
+  keyfob spacebring put /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'")]
     Put(RequestWithBody),
     /// Sends a signed PATCH; prints the body of the answer
     #[command(after_help = "\
 Examples:
-  keyfob spacebring patch /resources/v1/ID --json '{\"title\":\"Desk\"}'
+  keyfob spacebring patch /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'
   keyfob spatiafi patch /api/thing/1 --json @change.json")]
     Patch(RequestWithBody),
     /// Sends a signed DELETE; prints the body of the answer
@@ -223,7 +224,7 @@ Examples:
     Batch(Batch),
     /// Runs a command with the token in its environment
     ///
-    /// The token is `SPATIAFI_ACCESS_TOKEN` or `SPACEBRING_ACCESS_TOKEN`. The long-lived secrets are removed from the
+    /// The token is SPATIAFI_ACCESS_TOKEN or SPACEBRING_ACCESS_TOKEN. The long-lived secrets are removed from the
     /// environment. The exit status is the command's own; 127 if there is none of this name, 126 if it cannot be run.
     #[command(after_help = "\
 Examples:

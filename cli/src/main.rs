@@ -37,11 +37,11 @@ use settings::Settings;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
+    keep_memory_private();
     let cli = Cli::parse();
     if cli.common.verbose {
         output::narrate();
     }
-    keep_memory_private();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

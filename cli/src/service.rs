@@ -52,6 +52,14 @@ pub trait Service {
         let source = self.source()?;
         let token = source.token(self.settings().min_valid()).map_err(|error| self.explain(error))?;
         warn_of(&source);
+        let now = self.settings().http.clock().now();
+        let age = now.duration_since(token.obtained_at()).unwrap_or_default();
+        match token.expires_at() {
+            Some(_) => {
+                log::debug!("the token is {} s old and lives for {} s", age.as_secs(), token.remaining(now).as_secs());
+            }
+            None => log::debug!("the token is {} s old and of unknown lifetime", age.as_secs()),
+        }
         Ok(token)
     }
 
