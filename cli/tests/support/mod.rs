@@ -99,18 +99,20 @@ pub fn piped(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The login URL, from the first line of standard error. The rest stays to be read.
+/// The login URL, as soon as it is on standard error. The rest stays to be read.
 pub fn url_of(child: &mut Child) -> String {
     use std::io::Read as _;
-    let mut line = Vec::new();
     let stderr = child.stderr.as_mut().unwrap();
+    let mut said = Vec::new();
     let mut byte = [0];
-    while !line.ends_with(b"\n") {
-        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&line));
-        line.push(byte[0]);
+    loop {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+        let line = String::from_utf8_lossy(said.split_inclusive(|&byte| byte == b'\n').next_back().unwrap());
+        if let Some(url) = line.strip_prefix("keyfob: open ").and_then(|url| url.strip_suffix('\n')) {
+            return url.to_owned();
+        }
     }
-    let line = String::from_utf8(line).unwrap();
-    line.trim().rsplit(' ').next().unwrap().to_owned()
 }
 
 pub fn out(output: &Output) -> &str {
