@@ -10,4 +10,8 @@ fn main() {
     for object in cc::Build::new().file(source).warnings_into_errors(true).compile_intermediates() {
         println!("cargo::rustc-link-arg-bins={}", object.display());
     }
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        // 80 KB less. glibc knows them since 2.36, of 2022.
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
 }

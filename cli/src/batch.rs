@@ -47,7 +47,8 @@ pub fn run(service: &dyn Service, given: &Batch) -> Result<(), Failure> {
     };
     let bar = bar(given, &input, done)?;
     input.pass_by(done);
-    let name = given.output.as_ref().map_or_else(|| "standard output".into(), |path| path.display().to_string());
+    let name =
+        given.output.as_ref().map_or_else(|| "standard output".into(), |path| path.display().to_string());
     let order = Order::new(file, name, jobs);
     let work = Arc::new(Work { agent, target, input: Mutex::new(input), order });
     for _ in 0..jobs {

@@ -89,7 +89,8 @@ fn send(
         if let Some((data, content_type)) = &body {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             // A pipe has no length.
-            if let Some(metadata) = data.file().and_then(|file| file.metadata().ok()).filter(|m| m.is_file()) {
+            if let Some(metadata) = data.file().and_then(|file| file.metadata().ok()).filter(|m| m.is_file())
+            {
                 fields.insert(CONTENT_LENGTH, metadata.len().into());
             }
         }
@@ -98,7 +99,9 @@ fn send(
     let request = |body| request.body(body).map_err(|_| Failure::invalid("the request cannot be sent"));
     let mut response = match body {
         None => agent.run(request(SendBody::none())?),
-        Some((Data::Bytes(bytes), _)) => run_with(&agent, request(SendBody::from_owned_reader(io::Cursor::new(bytes)))?),
+        Some((Data::Bytes(bytes), _)) => {
+            run_with(&agent, request(SendBody::from_owned_reader(io::Cursor::new(bytes)))?)
+        }
         Some((Data::File(file), _)) => run_with(&agent, request(SendBody::from_owned_reader(file))?),
         Some((Data::Input, _)) => run_with(&agent, request(SendBody::from_owned_reader(io::stdin()))?),
     }

@@ -56,7 +56,11 @@ pub trait Service {
         let age = now.duration_since(token.obtained_at()).unwrap_or_default();
         match token.expires_at() {
             Some(_) => {
-                log::debug!("the token is {} s old and lives for {} s", age.as_secs(), token.remaining(now).as_secs());
+                log::debug!(
+                    "the token is {} s old and lives for {} s",
+                    age.as_secs(),
+                    token.remaining(now).as_secs()
+                );
             }
             None => log::debug!("the token is {} s old and of unknown lifetime", age.as_secs()),
         }

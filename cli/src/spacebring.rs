@@ -151,7 +151,9 @@ impl Client {
             if open_browser(url) {
                 say("log in with the browser that has opened; if none has, open this address:");
             } else {
-                say("no browser could be started: open this address, or try --no-browser if it is on another machine:");
+                say(
+                    "no browser could be started: open this address, or try --no-browser if it is on another machine:",
+                );
             }
             say(url);
             login.wait(within)
@@ -310,9 +312,13 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (one, other, expected) in
-            [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("location", "locations", 1), ("plnas", "plans", 2)]
-        {
+        for (one, other, expected) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("location", "locations", 1),
+            ("plnas", "plans", 2),
+        ] {
             assert_eq!(distance(one, other), expected, "{one} {other}");
             assert_eq!(distance(other, one), expected, "{other} {one}");
         }

@@ -25,7 +25,9 @@ pub struct Client {
 impl Client {
     fn credentials(&self) -> Result<ClientCredentials, Failure> {
         let lone = |set: &str, unset: &str| {
-            Failure::invalid(format!("{set} is set, but {unset} is not: set both, or neither to use the file"))
+            Failure::invalid(format!(
+                "{set} is set, but {unset} is not: set both, or neither to use the file"
+            ))
         };
         match (variable(CLIENT_ID)?, secrets::get(CLIENT_SECRET)?) {
             (Some(id), Some(secret)) => Ok(ClientCredentials::new(&id, secret)?),
@@ -177,7 +179,8 @@ impl Service for Client {
             Ok(variable(name)?.unwrap_or_else(|| default.to_owned()).trim_end_matches('/').to_owned())
         };
         let auth = base("SPATIAFI_AUTH_URL", AUTH_URL)?;
-        let token = variable("SPATIAFI_TOKEN_URL")?.unwrap_or_else(|| format!("{auth}/api/v1/auth/jwt/token"));
+        let token =
+            variable("SPATIAFI_TOKEN_URL")?.unwrap_or_else(|| format!("{auth}/api/v1/auth/jwt/token"));
         Ok(Urls { api: base("SPATIAFI_API_URL", API_URL)?, token })
     }
 

@@ -181,7 +181,10 @@ fn text(status: &Status) -> String {
     tell("profile", status.profile.clone());
     tell("API", status.api_url.clone());
     tell("token URL", status.token_url.clone());
-    tell("requests signed by", if status.requests_signed_with == "basic" { "HTTP Basic" } else { "Bearer token" }.to_owned());
+    tell(
+        "requests signed by",
+        if status.requests_signed_with == "basic" { "HTTP Basic" } else { "Bearer token" }.to_owned(),
+    );
     tell(
         "client id",
         match (&status.client_id, status.client_id_from) {

@@ -63,7 +63,11 @@ fn what_fails_is_a_line_too() {
     services.spatiafi.fault(Endpoint::Info, Fault::raw(200, "text/plain", "one\ntwo"));
     let output = services.run("spatiafi batch in --jobs 1");
     assert_eq!(output.status.code(), Some(8), "that of the first line that failed: {}", err(&output));
-    assert!(err(&output).contains("6 of 8 lines failed, the first in line 3: the API answered HTTP 404"), "{}", err(&output));
+    assert!(
+        err(&output).contains("6 of 8 lines failed, the first in line 3: the API answered HTTP 404"),
+        "{}",
+        err(&output)
+    );
     let answers = lines(out(&output));
     assert_eq!(answers[0], json!({"line": 1, "status": 200, "body": "one\ntwo"}));
     assert_eq!(
@@ -129,7 +133,9 @@ fn a_run_goes_on_after_the_last_whole_line() {
     let whole = services.run("spatiafi batch in");
     let expected = succeeds(&whole);
     let each: Vec<_> = expected.split_inclusive('\n').collect();
-    for (done, half) in [(0, ""), (0, r#"{"li"#), (1, ""), (17, &each[17][..each[17].len() - 1]), (39, "{"), (40, "")] {
+    for (done, half) in
+        [(0, ""), (0, r#"{"li"#), (1, ""), (17, &each[17][..each[17].len() - 1]), (39, "{"), (40, "")]
+    {
         fs::write(&path, each[..done].concat() + half).unwrap();
         let before = services.spatiafi.count(Endpoint::Point);
         ends_well(&services.run("spatiafi batch in --output out --resume"));
@@ -158,7 +164,8 @@ fn a_signal_leaves_whole_lines() {
     services.file("in", (0..2000).map(|n| point(n) + "\n").collect::<String>());
     for (signal, resume) in [("INT", ""), ("TERM", " --resume"), ("KILL", " --resume")] {
         let before = path.metadata().map_or(0, |metadata| metadata.len());
-        let child = piped(&mut services.without(&[], &format!("spatiafi batch in --jobs 4 --output out{resume}")));
+        let child =
+            piped(&mut services.without(&[], &format!("spatiafi batch in --jobs 4 --output out{resume}")));
         let started = Instant::now();
         while path.metadata().map_or(0, |metadata| metadata.len()) < before + 2000 {
             assert!(started.elapsed() < Duration::from_secs(30), "it writes as it goes");
@@ -183,7 +190,10 @@ fn a_signal_leaves_whole_lines() {
     ends_well(&services.run("spatiafi batch in --jobs 8 --output out --resume"));
     assert!(services.spatiafi.count(Endpoint::Point) - before < 2000);
     let answers = whole_lines(&path);
-    assert!(answers.iter().map(|answer| answer["line"].as_u64().unwrap()).eq(1..=2000), "each line once, in order");
+    assert!(
+        answers.iter().map(|answer| answer["line"].as_u64().unwrap()).eq(1..=2000),
+        "each line once, in order"
+    );
 }
 
 #[test]
@@ -219,7 +229,9 @@ fn memory_is_the_same_for_a_million_lines() {
     let mut peak = (0, 0);
     while child.try_wait().unwrap().is_none() {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        let kib = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
         if let Some(kib) = kib {
             // After the first lines, and at the end.
             let written = services.path("out").metadata().map_or(0, |metadata| metadata.len());

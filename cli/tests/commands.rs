@@ -48,7 +48,14 @@ fn options_go_before_the_environment() {
     ends_well(&command.arg("--store").arg(&by_option).output().unwrap());
     assert_eq!((by_option.exists(), services.spatiafi.tokens_issued()), (true, 2));
     // An empty variable counts as unset.
-    ends_well(&command.env("KEYFOB_PROFILE", "").env("KEYFOB_CA_FILE", "").env("KEYFOB_PROXY", "").output().unwrap());
+    ends_well(
+        &command
+            .env("KEYFOB_PROFILE", "")
+            .env("KEYFOB_CA_FILE", "")
+            .env("KEYFOB_PROXY", "")
+            .output()
+            .unwrap(),
+    );
     assert_eq!(services.spatiafi.tokens_issued(), 3);
 }
 
@@ -102,12 +109,14 @@ fn bodies_are_sent_as_they_are_given() {
     ends_well(&services.keyfob(as_data).output().unwrap());
     let mut by_pipe = services.keyfob(["spacebring", "patch", &path, "--json", "@-"]);
     let mut child = piped(&mut by_pipe);
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), br#"{"resource":{"title":"By pipe"}}"#).unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), br#"{"resource":{"title":"By pipe"}}"#)
+        .unwrap();
     ends_well(&child.wait_with_output().unwrap());
     assert!(out(&services.keyfob(["spacebring", "get", &path]).output().unwrap()).contains("By pipe"));
 
     let log = services.spacebring.requests();
-    let form = services.keyfob(["spacebring", "post", "/visitors/contacts/v1", "--data", "a=b"]).output().unwrap();
+    let form =
+        services.keyfob(["spacebring", "post", "/visitors/contacts/v1", "--data", "a=b"]).output().unwrap();
     assert_eq!(form.status.code(), Some(8), "a form is not what this one takes: {}", out(&form));
     assert_eq!(services.spacebring.requests().len(), log.len() + 1);
 
@@ -127,7 +136,9 @@ fn the_body_of_a_refusal_is_printed_too() {
     services.spatiafi.fault(Endpoint::Info, Fault::raw(500, "text/plain", "oh no"));
     let output = services.keyfob(["spatiafi", "get", INFO]).output().unwrap();
     assert_eq!((output.status.code(), out(&output)), (Some(8), "oh no"));
-    services.spatiafi.fault(Endpoint::Info, Fault::status(302).with_header("Location", "http://127.0.0.1:1/"));
+    services
+        .spatiafi
+        .fault(Endpoint::Info, Fault::status(302).with_header("Location", "http://127.0.0.1:1/"));
     fails(&services.keyfob(["spatiafi", "get", INFO]).output().unwrap(), 4, "redirects are not followed");
     services.spatiafi.fault(Endpoint::Info, Fault::status(429).with_retry_after("600").always());
     fails(&services.keyfob(["spatiafi", "get", INFO, "--timeout", "2"]).output().unwrap(), 6, "HTTP 429");
@@ -247,7 +258,9 @@ fn a_command_runs_with_the_token_and_without_the_secrets() {
     assert_eq!((output.status.code(), err(&output)), (Some(42), ""));
     let token = out(&services.run("spatiafi token")).to_owned();
     assert!(out(&output).starts_with(&token), "{}", out(&output));
-    for secret in [services.spatiafi.client_secret(), services.spatiafi.password(), services.spacebring.client_secret()] {
+    for secret in
+        [services.spatiafi.client_secret(), services.spatiafi.password(), services.spacebring.client_secret()]
+    {
         assert!(!out(&output).contains(secret), "{}", out(&output));
     }
     let killed = services.keyfob(["spatiafi", "exec", "sh", "-c", "kill -TERM $$"]).output().unwrap();

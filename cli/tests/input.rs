@@ -56,8 +56,20 @@ fn an_unknown_scope_can_be_asked_for_all_the_same() {
 fn bad_variables() {
     let services = Services::start();
     for (name, value, words, status, says) in [
-        ("SPATIAFI_CLIENT_ID", "", "spatiafi token", 2, "SPATIAFI_CLIENT_SECRET is set, but SPATIAFI_CLIENT_ID is not"),
-        ("SPATIAFI_CLIENT_SECRET", "", "spatiafi token", 2, "SPATIAFI_CLIENT_ID is set, but SPATIAFI_CLIENT_SECRET is not"),
+        (
+            "SPATIAFI_CLIENT_ID",
+            "",
+            "spatiafi token",
+            2,
+            "SPATIAFI_CLIENT_SECRET is set, but SPATIAFI_CLIENT_ID is not",
+        ),
+        (
+            "SPATIAFI_CLIENT_SECRET",
+            "",
+            "spatiafi token",
+            2,
+            "SPATIAFI_CLIENT_ID is set, but SPATIAFI_CLIENT_SECRET is not",
+        ),
         ("SPATIAFI_CLIENT_SECRET", "a\nb", "spatiafi token", 2, "control character"),
         ("SPATIAFI_CLIENT_SECRET", "short", "spatiafi token", 2, "HS256 needs at least 32"),
         ("SPATIAFI_AUTH_URL", "http://example.com", "spatiafi token", 2, "https"),
@@ -99,7 +111,11 @@ fn a_url_at_another_origin_is_refused_before_anything_is_sent() {
 #[test]
 fn bad_bodies_and_headers() {
     let services = Services::start();
-    fails(&services.keyfob(["spatiafi", "post", "/", "--json", "{\"a\":}"]).output().unwrap(), 2, "line 1, column 6");
+    fails(
+        &services.keyfob(["spatiafi", "post", "/", "--json", "{\"a\":}"]).output().unwrap(),
+        2,
+        "line 1, column 6",
+    );
     fails(&services.run("spatiafi post / --json @nowhere.json"), 7, "could not read nowhere.json");
     fails(&services.run("spatiafi post / --data @/"), 7, "could not read /");
     for header in ["no colon", "Bad Name: x", "A: b\r\nC: d"] {
@@ -202,7 +218,9 @@ fn credentials_that_cannot_be_read() {
 fn a_full_disk_and_a_closed_standard_output() {
     let services = Services::start();
     let lines = services.file("lines", "/\n");
-    for words in ["spatiafi token", "spatiafi status", "spatiafi get /", "completions bash", "spatiafi batch lines"] {
+    for words in
+        ["spatiafi token", "spatiafi status", "spatiafi get /", "completions bash", "spatiafi batch lines"]
+    {
         let full = File::create("/dev/full").unwrap();
         let output = services.without(&[], words).stdout(full).output().unwrap();
         fails(&output, 7, "could not write to standard output");
@@ -210,7 +228,12 @@ fn a_full_disk_and_a_closed_standard_output() {
         let mut closed = std::process::Command::new("sh");
         closed.arg("-c").arg(shell).current_dir(services.home.path()).stdin(Stdio::null());
         let closed = closed.env("HOME", services.home.path());
-        let output = closed.envs(services.spatiafi.env()).stdout(Stdio::inherit()).stderr(Stdio::piped()).output().unwrap();
+        let output = closed
+            .envs(services.spatiafi.env())
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
         fails(&output, 7, "could not write to standard output");
         // Open for reading too, as daemons and scripts have it.
         let null = File::options().read(true).write(true).open("/dev/null").unwrap();

@@ -28,16 +28,42 @@ fn each_source_gives_the_secret_without_its_newline() {
     fs::create_dir(&credentials).unwrap();
     for (number, content) in [secret.to_owned(), format!("{secret}\n")].iter().enumerate() {
         let file = services.file("secret", content);
-        succeeds(&token(&services).arg(format!("file{number}")).env("SPATIAFI_CLIENT_SECRET_FILE", &file).output().unwrap());
+        succeeds(
+            &token(&services)
+                .arg(format!("file{number}"))
+                .env("SPATIAFI_CLIENT_SECRET_FILE", &file)
+                .output()
+                .unwrap(),
+        );
         let print = format!("cat {}", file.display());
-        succeeds(&token(&services).arg(format!("cmd{number}")).env("SPATIAFI_CLIENT_SECRET_CMD", print).output().unwrap());
+        succeeds(
+            &token(&services)
+                .arg(format!("cmd{number}"))
+                .env("SPATIAFI_CLIENT_SECRET_CMD", print)
+                .output()
+                .unwrap(),
+        );
         fs::write(credentials.join("spatiafi_client_secret"), content).unwrap();
-        succeeds(&token(&services).arg(format!("dir{number}")).env("CREDENTIALS_DIRECTORY", &credentials).output().unwrap());
-        for (how, redirect) in [("file", format!("3<{}", file.display())), ("pipe", format!("3< <(cat {})", file.display()))] {
-            let output = by_descriptor(&services, 3, &format!("spatiafi token --profile fd{how}{number}"), &redirect);
+        succeeds(
+            &token(&services)
+                .arg(format!("dir{number}"))
+                .env("CREDENTIALS_DIRECTORY", &credentials)
+                .output()
+                .unwrap(),
+        );
+        for (how, redirect) in
+            [("file", format!("3<{}", file.display())), ("pipe", format!("3< <(cat {})", file.display()))]
+        {
+            let output =
+                by_descriptor(&services, 3, &format!("spatiafi token --profile fd{how}{number}"), &redirect);
             succeeds(&output);
         }
-        succeeds(&by_descriptor(&services, 0, &format!("spatiafi token --profile in{number}"), &format!("<{}", file.display())));
+        succeeds(&by_descriptor(
+            &services,
+            0,
+            &format!("spatiafi token --profile in{number}"),
+            &format!("<{}", file.display()),
+        ));
     }
     assert_eq!(services.spatiafi.tokens_issued(), 12);
     // Nothing else is dropped.
@@ -67,7 +93,11 @@ fn two_sources_are_an_error_that_names_both() {
         ("SPATIAFI_CLIENT_SECRET_FILE", "x".to_owned(), "SPATIAFI_CLIENT_SECRET_FILE"),
         ("SPATIAFI_CLIENT_SECRET_FD", "3".to_owned(), "SPATIAFI_CLIENT_SECRET_FD"),
         ("SPATIAFI_CLIENT_SECRET_CMD", "x".to_owned(), "SPATIAFI_CLIENT_SECRET_CMD"),
-        ("CREDENTIALS_DIRECTORY", credentials.display().to_string(), "$CREDENTIALS_DIRECTORY/spatiafi_client_secret"),
+        (
+            "CREDENTIALS_DIRECTORY",
+            credentials.display().to_string(),
+            "$CREDENTIALS_DIRECTORY/spatiafi_client_secret",
+        ),
     ];
     for (n, (one, value, shown)) in sources.iter().enumerate() {
         for (other, other_value, other_shown) in &sources[n + 1..] {
@@ -82,7 +112,9 @@ fn two_sources_are_an_error_that_names_both() {
     }
     assert_eq!(services.requests(), 0);
     // The other service's are none of its business.
-    ends_well(&services.without(&[], "spatiafi token").env("SPACEBRING_CLIENT_SECRET_FILE", "x").output().unwrap());
+    ends_well(
+        &services.without(&[], "spatiafi token").env("SPACEBRING_CLIENT_SECRET_FILE", "x").output().unwrap(),
+    );
 }
 
 #[test]
@@ -145,7 +177,8 @@ impl Marked {
         services.file("one", marks[0]);
         services.file("two", marks[1]);
         services.file("password", services.spatiafi.password());
-        let marks = marks.map(str::to_owned).into_iter().chain([services.spatiafi.password().to_owned()]).collect();
+        let marks =
+            marks.map(str::to_owned).into_iter().chain([services.spatiafi.password().to_owned()]).collect();
         Self { services, marks }
     }
 
@@ -155,8 +188,12 @@ impl Marked {
         for name in ["SPATIAFI_CLIENT_SECRET", "SPACEBRING_CLIENT_SECRET", "SPATIAFI_PASSWORD"] {
             command.env_remove(name);
         }
-        command.env("SPATIAFI_CLIENT_ID", "one").env("SPATIAFI_CLIENT_SECRET_FILE", self.services.path("one"));
-        command.env("SPACEBRING_CLIENT_ID", "two").env("SPACEBRING_CLIENT_SECRET_FILE", self.services.path("two"));
+        command
+            .env("SPATIAFI_CLIENT_ID", "one")
+            .env("SPATIAFI_CLIENT_SECRET_FILE", self.services.path("one"));
+        command
+            .env("SPACEBRING_CLIENT_ID", "two")
+            .env("SPACEBRING_CLIENT_SECRET_FILE", self.services.path("two"));
         command.env("SPATIAFI_PASSWORD_FILE", self.services.path("password"));
         command
     }
@@ -165,7 +202,13 @@ impl Marked {
     fn holds(&self, text: &[u8]) {
         for mark in &self.marks {
             let percent: String = mark.bytes().map(|b| format!("%{b:02X}")).collect();
-            for shape in [mark.clone(), STANDARD.encode(mark), STANDARD.encode(format!("two:{mark}")), percent, mark[..12].to_owned()] {
+            for shape in [
+                mark.clone(),
+                STANDARD.encode(mark),
+                STANDARD.encode(format!("two:{mark}")),
+                percent,
+                mark[..12].to_owned(),
+            ] {
                 assert!(!contains(text, shape.as_bytes()), "{shape}: {}", String::from_utf8_lossy(text));
             }
         }
@@ -198,8 +241,12 @@ fn no_secret_in_any_output_whatever_happens() {
             // Access tokens are in the output of `token` and the environment of `exec` alone.
             if arguments[1] != "token" && arguments[1] != "exec" {
                 let store = fs::read_dir(services.path(".local/state/keyfob")).unwrap();
-                for record in store.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json")) {
-                    let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+                for record in store
+                    .map(|entry| entry.unwrap().path())
+                    .filter(|path| path.extension().is_some_and(|e| e == "json"))
+                {
+                    let record: serde_json::Value =
+                        serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
                     for name in ["access_token", "refresh_token"] {
                         if let Some(token) = record[name].as_str() {
                             let both = [&output.stdout[..], &output.stderr].concat();
@@ -234,7 +281,9 @@ fn no_secret_in_any_output_whatever_happens() {
         run(arguments);
     }
     for endpoint in [Endpoint::Token, Endpoint::Info] {
-        services.spatiafi.fault(endpoint, keyfob_sandbox::Fault::raw(400, "text/plain", marked.marks.concat()).always());
+        services
+            .spatiafi
+            .fault(endpoint, keyfob_sandbox::Fault::raw(400, "text/plain", marked.marks.concat()).always());
     }
     let refused = marked.keyfob(&["spatiafi", "token", "-v"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(4), "{}", out(&refused));
@@ -245,9 +294,14 @@ fn no_secret_in_any_output_whatever_happens() {
 fn no_secret_in_argv_or_in_the_environment_of_children() {
     let marked = Marked::start();
     let services = &marked.services;
-    let all = [("SPATIAFI_CLIENT_SECRET", &marked.marks[0]), ("SPACEBRING_CLIENT_SECRET", &marked.marks[1]), ("SPATIAFI_PASSWORD", &marked.marks[2])];
+    let all = [
+        ("SPATIAFI_CLIENT_SECRET", &marked.marks[0]),
+        ("SPACEBRING_CLIENT_SECRET", &marked.marks[1]),
+        ("SPATIAFI_PASSWORD", &marked.marks[2]),
+    ];
     // Given in the environment, where the child would inherit them.
-    let mut command = marked.keyfob(&["spatiafi", "exec", "--", "sh", "-c", "cat /proc/$$/environ /proc/$$/cmdline"]);
+    let mut command =
+        marked.keyfob(&["spatiafi", "exec", "--", "sh", "-c", "cat /proc/$$/environ /proc/$$/cmdline"]);
     for (name, value) in all {
         command.env_remove(format!("{name}_FILE")).env(name, value);
     }
@@ -262,10 +316,14 @@ fn no_secret_in_argv_or_in_the_environment_of_children() {
     for _ in 0..2 {
         let mut bash = Command::new("bash");
         let keyfob = env!("CARGO_BIN_EXE_keyfob");
-        bash.arg("-c").arg(format!("exec {keyfob} spatiafi exec -- sh -c 'ls /proc/$$/fd; cat <&3; cat <&4' 3<one 4<two"));
+        bash.arg("-c").arg(format!(
+            "exec {keyfob} spatiafi exec -- sh -c 'ls /proc/$$/fd; cat <&3; cat <&4' 3<one 4<two"
+        ));
         bash.env_clear().envs(services.spatiafi.env()).env_remove(SECRET).current_dir(services.home.path());
         bash.env("HOME", services.home.path()).env("PATH", std::env::var_os("PATH").unwrap());
-        bash.env("SPATIAFI_CLIENT_ID", "one").env("SPATIAFI_CLIENT_SECRET_FD", "3").env("SPACEBRING_CLIENT_SECRET_FD", "4");
+        bash.env("SPATIAFI_CLIENT_ID", "one")
+            .env("SPATIAFI_CLIENT_SECRET_FD", "3")
+            .env("SPACEBRING_CLIENT_SECRET_FD", "4");
         let output = bash.output().unwrap();
         marked.holds(&output.stdout);
         assert!(out(&output).lines().all(|fd| fd != "3" && fd != "4"), "{}{}", out(&output), err(&output));
@@ -297,7 +355,11 @@ fn memory_is_private_and_the_store_works_all_the_same() {
     if is_root {
         fs::copy(env!("CARGO_BIN_EXE_keyfob"), &binary).unwrap();
         let mut other = Command::new(&binary);
-        other.args(["spatiafi", "batch", "-"]).env_clear().envs(services.spatiafi.env()).env("HOME", elsewhere.path());
+        other
+            .args(["spatiafi", "batch", "-"])
+            .env_clear()
+            .envs(services.spatiafi.env())
+            .env("HOME", elsewhere.path());
         other.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
         std::os::unix::fs::chown(elsewhere.path(), Some(65534), Some(65534)).unwrap();
         other.uid(65534).gid(65534);
@@ -343,21 +405,36 @@ fn no_secret_in_memory_after_the_work() {
             let keyfob = env!("CARGO_BIN_EXE_keyfob");
             let mut command = Command::new("bash");
             let hold = "strace -f -qq -o trace -e trace=exit_group -e inject=exit_group:delay_enter=3000000";
-            command.arg("-c").arg(format!("exec {hold} {keyfob} {words} {}", if by_descriptor { redirects } else { "" }));
-            command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", services.home.path());
+            command
+                .arg("-c")
+                .arg(format!("exec {hold} {keyfob} {words} {}", if by_descriptor { redirects } else { "" }));
+            command
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap())
+                .env("HOME", services.home.path());
             let plain = marked.keyfob(&[]);
             for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
                 command.env(name, value);
             }
             if by_descriptor {
-                for (name, fd) in [("SPATIAFI_CLIENT_SECRET", "3"), ("SPACEBRING_CLIENT_SECRET", "4"), ("SPATIAFI_PASSWORD", "5")] {
+                for (name, fd) in [
+                    ("SPATIAFI_CLIENT_SECRET", "3"),
+                    ("SPACEBRING_CLIENT_SECRET", "4"),
+                    ("SPATIAFI_PASSWORD", "5"),
+                ] {
                     command.env_remove(format!("{name}_FILE")).env(format!("{name}_FD"), fd);
                 }
             }
             if oauth2 {
                 command.env("SPACEBRING_AUTH", "oauth2");
             }
-            let child = command.current_dir(services.home.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let child = command
+                .current_dir(services.home.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
             let held = held(child.id());
             let found = memory(held);
             assert!(contains(&found, b"SPATIAFI_API_URL"), "{words}: its memory can be read");
@@ -380,7 +457,8 @@ fn held(strace: u32) -> u32 {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(60), "keyfob comes to its end");
-        let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap_or_default();
+        let children =
+            fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap_or_default();
         if let Some(pid) = children.split_whitespace().next() {
             // exit_group on x86-64 and on the others of today.
             let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();

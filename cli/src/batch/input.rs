@@ -33,7 +33,14 @@ impl Input {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             let reader = Box::new(BufReader::with_capacity(64 * 1024, io::stdin()));
-            return Ok(Self { reader, name: "standard input".to_owned(), path: None, number: 0, turn: 0, ended: false });
+            return Ok(Self {
+                reader,
+                name: "standard input".to_owned(),
+                path: None,
+                number: 0,
+                turn: 0,
+                ended: false,
+            });
         }
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| unreadable(&name, &e))?;
