@@ -100,8 +100,9 @@ fn check(cli: &Cli) -> Result<(), Failure> {
         _ => None,
     };
     match (cli.common.format, action) {
-        (None, _) | (_, Some(Action::Token)) => Ok(()),
-        (Some(Format::Text | Format::Json), Some(Action::Status)) => Ok(()),
+        (None, _) | (_, Some(Action::Token)) | (Some(Format::Text | Format::Json), Some(Action::Status)) => {
+            Ok(())
+        }
         (Some(Format::Header), Some(Action::Status)) => {
             Err(Failure::invalid("--format header is for `token`: `status` has text and json"))
         }

@@ -1,6 +1,6 @@
 //! `keyfob <service> get`, `post`, `put`, `patch` and `delete`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 
 use keyfob::ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -89,7 +89,8 @@ fn send(
         if let Some((data, content_type)) = &body {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             // A pipe has no length.
-            if let Some(metadata) = data.file().and_then(|file| file.metadata().ok()).filter(|m| m.is_file())
+            if let Some(metadata) =
+                data.file().and_then(|file| file.metadata().ok()).filter(fs::Metadata::is_file)
             {
                 fields.insert(CONTENT_LENGTH, metadata.len().into());
             }

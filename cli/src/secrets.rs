@@ -193,9 +193,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Variable | Place::Command(_) => f.write_str(&self.label()),
-            Place::File(path) => write!(f, "{} ({})", self.label(), path.display()),
+            Place::File(path) | Place::Credential(path) => write!(f, "{} ({})", self.label(), path.display()),
             Place::Descriptor(number) => write!(f, "{} ({number})", self.label()),
-            Place::Credential(path) => write!(f, "{} ({})", self.label(), path.display()),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Client {
         Ok(self.partner_of(&id, secret)?.with_store(store, &self.settings.profile)?)
     }
 
-    fn stored(&self, partner: &Partner) -> Result<Arc<CachingSource>, Failure> {
+    fn stored(partner: &Partner) -> Result<Arc<CachingSource>, Failure> {
         partner.stored_source()?.ok_or_else(|| {
             let text = "nobody has logged in to Spacebring with this client and profile: run `keyfob spacebring login`";
             Failure::new(ErrorKind::LoginRequired, text)
@@ -123,7 +123,7 @@ impl Client {
         if options.without_redirect_uri {
             partner = partner.without_redirect_uri();
         }
-        if !options.no_browser && !(io::stdin().is_terminal() || io::stderr().is_terminal()) {
+        if !(options.no_browser || io::stdin().is_terminal() || io::stderr().is_terminal()) {
             return Err(Failure::new(
                 ErrorKind::LoginRequired,
                 "there is no terminal, so nobody may be there to log in: run it in a terminal, or with --no-browser and \
@@ -172,7 +172,7 @@ impl Client {
 
     pub fn revoke(&self) -> Result<(), Failure> {
         let partner = self.partner()?;
-        let source = self.stored(&partner)?;
+        let source = Self::stored(&partner)?;
         partner.revoke(&source)?;
         say("the login has ended, and its tokens are removed");
         Ok(())
@@ -247,7 +247,7 @@ impl Service for Client {
     }
 
     fn source(&self) -> Result<Arc<CachingSource>, Failure> {
-        self.stored(&self.partner()?)
+        Self::stored(&self.partner()?)
     }
 
     fn api(&self) -> Result<Api, Failure> {
@@ -259,7 +259,7 @@ impl Service for Client {
             }
             Auth::OAuth2 => {
                 let partner = self.partner()?;
-                let source = self.stored(&partner)?;
+                let source = Self::stored(&partner)?;
                 let builder = partner.agent_builder(&source)?;
                 Ok(Api { url: partner.api_url().to_owned(), builder, source: Some(source) })
             }

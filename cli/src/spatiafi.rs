@@ -23,7 +23,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn credentials(&self) -> Result<ClientCredentials, Failure> {
+    fn credentials() -> Result<ClientCredentials, Failure> {
         let lone = |set: &str, unset: &str| {
             Failure::invalid(format!(
                 "{set} is set, but {unset} is not: set both, or neither to use the file"
@@ -53,7 +53,7 @@ impl Client {
     }
 
     fn spatiafi(&self) -> Result<SpatiaFi, Failure> {
-        let spatiafi = self.with(self.credentials()?)?;
+        let spatiafi = self.with(Self::credentials()?)?;
         Ok(spatiafi.with_store(Arc::new(self.settings.store()?), &self.settings.profile))
     }
 
@@ -71,15 +71,12 @@ impl Client {
                 ),
             ));
         }
-        let (username, password) = self.account()?;
+        let (username, password) = Self::account()?;
         let mut login = Login::new(&username, password).with_http(self.settings.http.clone());
         if let Some(url) = variable("SPATIAFI_AUTH_URL")? {
             login = login.with_auth_url(&url);
         }
-        let credentials = login.run(&file, force).map_err(|failed| {
-            rescue(&failed);
-            failed
-        })?;
+        let credentials = login.run(&file, force).inspect_err(rescue)?;
         say(&format!("the app credentials {} are in {shown}", credentials.client_id()));
         if variable(CLIENT_ID)?.is_some() {
             warn(&format!("{CLIENT_ID} is set, so the other commands use the environment and not this file"));
@@ -87,7 +84,7 @@ impl Client {
         Ok(())
     }
 
-    fn account(&self) -> Result<(String, Secret), Failure> {
+    fn account() -> Result<(String, Secret), Failure> {
         let username = variable(USERNAME)?;
         let password = secrets::get(PASSWORD)?;
         if username.is_some() && password.is_some() || terminal::is_there() {

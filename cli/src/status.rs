@@ -53,6 +53,7 @@ struct Place {
 }
 
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names, reason = "RFC 6749 calls it so")]
 struct Token {
     valid: bool,
     obtained_at: u64,

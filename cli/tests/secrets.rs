@@ -201,7 +201,7 @@ impl Marked {
     #[track_caller]
     fn holds(&self, text: &[u8]) {
         for mark in &self.marks {
-            let percent: String = mark.bytes().map(|b| format!("%{b:02X}")).collect();
+            let percent = mark.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().concat();
             for shape in [
                 mark.clone(),
                 STANDARD.encode(mark),
@@ -435,8 +435,7 @@ fn no_secret_in_memory_after_the_work() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            let held = held(child.id());
-            let found = memory(held);
+            let found = memory(held_by(child.id()));
             assert!(contains(&found, b"SPATIAFI_API_URL"), "{words}: its memory can be read");
             for mark in &marked.marks {
                 assert!(!contains(&found, mark.as_bytes()), "{words}: {mark}");
@@ -453,7 +452,7 @@ fn no_secret_in_memory_after_the_work() {
 
 /// The process that strace holds at its end.
 #[cfg(target_os = "linux")]
-fn held(strace: u32) -> u32 {
+fn held_by(strace: u32) -> u32 {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(60), "keyfob comes to its end");

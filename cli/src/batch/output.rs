@@ -24,14 +24,10 @@ pub fn open(path: &Path, resume: bool) -> Result<(File, u64), Failure> {
     if !is_file {
         return Ok((file, 0));
     }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let text = format!("another run is writing to {name}: wait for it, or name another file");
-            return Err(Failure::new(ErrorKind::Store, text));
-        }
-        // Some file systems have none.
-        Err(TryLockError::Error(_)) => {}
+    // Some file systems have no locks.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let text = format!("another run is writing to {name}: wait for it, or name another file");
+        return Err(Failure::new(ErrorKind::Store, text));
     }
     let length = file.metadata().map_err(|e| failed(&e))?.len();
     if length > 0 && !resume {
