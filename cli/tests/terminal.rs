@@ -73,7 +73,7 @@ fn a_login_asks_for_user_name_and_password() {
     terminal.until("user name: ").types(username);
     let (status, seen) = terminal.until("password of demo@example.com: ").types(password).ends();
     assert_eq!(status, Some(0), "{seen}");
-    assert!(!seen.contains(&password[..8]), "what is typed is not shown: {seen}");
+    assert!(!seen.contains(&password[..7]), "what is typed is not shown: {seen}");
     assert!(services.path(".config/spatiafi/app_credentials.json").exists());
 
     let mut terminal = Terminal::run(&services, &NOBODY, "spatiafi login --force", &[]);
