@@ -1,7 +1,9 @@
-"""The official Python client gets a token and prints it; only its fixed addresses are moved to the sandbox."""
+"""The official Python client gets a token and prints it. Its fixed addresses are moved to the sandbox, which is also stricter than
+the service about the parameter `charset`."""
 
 import os
 
+from authlib.oauth2 import client
 from spatiafi import session
 
 MOVED = os.environ["SPATIAFI_AUTH_URL"]
@@ -20,5 +22,6 @@ def moved(make):
 
 session.OAuth2Session = moved(session.OAuth2Session)
 session.ClientSecretJWT = moved(session.ClientSecretJWT)
+client.DEFAULT_HEADERS["Content-Type"] = "application/x-www-form-urlencoded"
 os.environ["REQUESTS_CA_BUNDLE"] = os.environ["KEYFOB_CA_FILE"]
 print(session.get_session().token["access_token"])

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::Error;
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 const EXIT: &str = "\
 Exit status:
@@ -83,10 +84,10 @@ pub enum Format {
 pub enum Command {
     /// SpatiaFi: geospatial climate data
     #[command(subcommand)]
-    Spatiafi(Spatiafi),
+    Spatiafi(Later<Spatiafi>),
     /// Spacebring: coworking spaces
     #[command(subcommand)]
-    Spacebring(Spacebring),
+    Spacebring(Later<Spacebring>),
     /// Prints a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -127,7 +128,7 @@ pub enum Spacebring {
 Examples:
   keyfob spacebring login --scope locations.readonly --scope plans.readonly
   keyfob spacebring login --scope locations --no-browser")]
-    Login(SpacebringLogin),
+    Login(Later<SpacebringLogin>),
     /// Ends the login at the server and removes its tokens
     #[command(after_help = "\
 Examples:
@@ -181,31 +182,31 @@ The body goes to standard output whatever the status; 4xx and 5xx end with exit 
 Examples:
   keyfob spatiafi get '/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   keyfob spacebring get /locations/v1 | jq .locations")]
-    Get(Request),
+    Get(Later<Request>),
     /// Sends a signed POST; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring post /visitors/contacts/v1 --json @contact.json
   echo '{\"contact\":{\"name\":\"Ada\",\"locationRef\":\"ID\"}}' | keyfob spacebring post /visitors/contacts/v1 --json @-")]
-    Post(RequestWithBody),
+    Post(Later<RequestWithBody>),
     /// Sends a signed PUT; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spatiafi put /api/thing/1 --data @thing.bin --header 'Content-Type: application/octet-stream'
   keyfob spacebring put /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'")]
-    Put(RequestWithBody),
+    Put(Later<RequestWithBody>),
     /// Sends a signed PATCH; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring patch /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'
   keyfob spatiafi patch /api/thing/1 --json @change.json")]
-    Patch(RequestWithBody),
+    Patch(Later<RequestWithBody>),
     /// Sends a signed DELETE; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring delete /plans/v1/ID
   keyfob spatiafi delete /api/thing/1")]
-    Delete(RequestWithBody),
+    Delete(Later<RequestWithBody>),
     /// Sends a signed GET for each line of a file; prints the answers as JSON lines, in the order of the lines
     #[command(after_help = "\
 Each line of FILE is a path or URL; empty lines are passed by. Each answer is a line of its own:
@@ -221,7 +222,7 @@ Examples:
   keyfob spatiafi batch points.txt --jobs 16 --output answers.jsonl
   keyfob spatiafi batch points.txt --jobs 16 --output answers.jsonl --resume
   seq 1 100 | sed 's|^|/things/v1/|' | keyfob spacebring batch - | jq -c .body")]
-    Batch(Batch),
+    Batch(Later<Batch>),
     /// Runs a command with the token in its environment
     ///
     /// The token is SPATIAFI_ACCESS_TOKEN or SPACEBRING_ACCESS_TOKEN. The long-lived secrets are removed from the
@@ -289,6 +290,48 @@ pub struct Batch {
     /// Goes on after the last whole line of the output
     #[arg(long, requires = "output")]
     pub resume: bool,
+}
+
+/// A part of the command line that is described only when it is used: describing all took a third of the time of `token`.
+#[derive(Debug)]
+pub struct Later<T>(pub T);
+
+impl<T: FromArgMatches> FromArgMatches for Later<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, Error> {
+        T::from_arg_matches_mut(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<T: Args> Args for Later<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        T::augment_args_for_update(command)
+    }
+}
+
+impl<T: Subcommand> Subcommand for Later<T> {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_subcommands)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        T::augment_subcommands_for_update(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        T::has_subcommand(name)
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

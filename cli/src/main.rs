@@ -23,11 +23,11 @@ mod token;
 use std::alloc::System;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use keyfob::ureq::http::Method;
 use zeroizing_alloc::ZeroAlloc;
 
-use args::{Action, Cli, Command, Format, Spacebring, Spatiafi};
+use args::{Action, Cli, Command, Format, Later, Spacebring, Spatiafi};
 use failure::Failure;
 use service::Service;
 use settings::Settings;
@@ -38,7 +38,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     keep_memory_private();
-    let cli = Cli::parse();
+    let cli = parse();
     if cli.common.verbose {
         output::narrate();
     }
@@ -59,6 +59,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn parse() -> Cli {
+    let mut command = Cli::command();
+    let cli = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
+        .unwrap_or_else(|error| error.format(&mut command).exit());
+    // To take it apart takes as long as to put it together, and it holds no secret.
+    std::mem::forget(command);
+    cli
+}
+
 /// No core dump, and no look into the memory for other programs of the same user. `exec` ends it.
 fn keep_memory_private() {
     #[cfg(target_os = "linux")]
@@ -68,17 +79,17 @@ fn keep_memory_private() {
 fn run(cli: Cli) -> Result<(), Failure> {
     check(&cli)?;
     match cli.command {
-        Command::Spatiafi(command) => {
+        Command::Spatiafi(Later(command)) => {
             let client = spatiafi::Client { settings: Settings::new(cli.common)? };
             match command {
                 Spatiafi::Login { force } => client.login(force),
                 Spatiafi::Action(action) => act(&client, &action),
             }
         }
-        Command::Spacebring(command) => {
+        Command::Spacebring(Later(command)) => {
             let client = spacebring::Client { settings: Settings::new(cli.common)? };
             match command {
-                Spacebring::Login(options) => client.login(&options),
+                Spacebring::Login(Later(options)) => client.login(&options),
                 Spacebring::Revoke => client.revoke(),
                 Spacebring::Action(action) => act(&client, &action),
             }
@@ -94,9 +105,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// An option that would have no effect is a mistake.
 fn check(cli: &Cli) -> Result<(), Failure> {
     let action = match &cli.command {
-        Command::Spatiafi(Spatiafi::Action(action)) | Command::Spacebring(Spacebring::Action(action)) => {
-            Some(action)
-        }
+        Command::Spatiafi(Later(Spatiafi::Action(action)))
+        | Command::Spacebring(Later(Spacebring::Action(action))) => Some(action),
         _ => None,
     };
     match (cli.common.format, action) {
@@ -113,12 +123,12 @@ fn check(cli: &Cli) -> Result<(), Failure> {
 fn act(service: &dyn Service, action: &Action) -> Result<(), Failure> {
     match action {
         Action::Token => token::run(service),
-        Action::Get(given) => request::get(service, given),
-        Action::Post(given) => request::with_body(service, Method::POST, given),
-        Action::Put(given) => request::with_body(service, Method::PUT, given),
-        Action::Patch(given) => request::with_body(service, Method::PATCH, given),
-        Action::Delete(given) => request::with_body(service, Method::DELETE, given),
-        Action::Batch(given) => batch::run(service, given),
+        Action::Get(Later(given)) => request::get(service, given),
+        Action::Post(Later(given)) => request::with_body(service, Method::POST, given),
+        Action::Put(Later(given)) => request::with_body(service, Method::PUT, given),
+        Action::Patch(Later(given)) => request::with_body(service, Method::PATCH, given),
+        Action::Delete(Later(given)) => request::with_body(service, Method::DELETE, given),
+        Action::Batch(Later(given)) => batch::run(service, given),
         Action::Exec { command } => exec::run(service, command),
         Action::Logout { credentials } => logout::run(service, *credentials),
         Action::Status => status::run(service),
