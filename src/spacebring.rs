@@ -354,8 +354,21 @@ impl Partner {
     fn empty_source(&self) -> CachingSource {
         let source = CachingSource::new(self.api.http.clone(), self.refresh_flow());
         let Some((store, profile)) = &self.store else { return source };
-        let (token_url, client_id) = (self.flow.token.uri().to_string(), self.flow.client.client_id());
-        source.with_store(store.clone(), RecordName::of_checked("spacebring", token_url, client_id, profile))
+        source.with_store(store.clone(), self.checked_name(profile))
+    }
+
+    /// What the tokens of this client are called in a store, under this profile.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
+    pub fn record_name(&self, profile: &str) -> Result<RecordName, Error> {
+        check::value("profile", profile.as_bytes())?;
+        Ok(self.checked_name(profile))
+    }
+
+    fn checked_name(&self, profile: &str) -> RecordName {
+        let token_url = self.flow.token.uri().to_string();
+        RecordName::of_checked("spacebring", token_url, self.flow.client.client_id(), profile)
     }
 
     /// A [`ureq::Agent`] that signs in by itself and keeps to [`RATE`]: for calls to [`api_url`](Self::api_url).

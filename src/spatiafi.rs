@@ -176,8 +176,15 @@ impl SpatiaFi {
     pub fn source(&self) -> Result<CachingSource, Error> {
         let source = CachingSource::new(self.http.clone(), self.flow()?);
         let Some((store, profile)) = &self.store else { return Ok(source) };
-        let name = RecordName::new("spatiafi", &self.token_url, self.credentials.client_id())?;
-        Ok(source.with_store(store.clone(), name.with_profile(profile)?))
+        Ok(source.with_store(store.clone(), self.record_name(profile)?))
+    }
+
+    /// What the tokens of this client are called in a store, under this profile.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
+    pub fn record_name(&self, profile: &str) -> Result<RecordName, Error> {
+        RecordName::new("spatiafi", &self.token_url, self.credentials.client_id())?.with_profile(profile)
     }
 
     /// A [`ureq::Agent`] that signs in by itself: for calls to [`api_url`](Self::api_url).

@@ -1,0 +1,17 @@
+//! Adds what must run before Rust's start-up code to the binary.
+
+fn main() {
+    let source = "src/closed_stdout.c";
+    println!("cargo::rerun-if-changed={source}");
+    if std::env::var_os("CARGO_CFG_UNIX").is_none() {
+        return;
+    }
+    // As an object, since the linker would leave out what nothing refers to from an archive.
+    for object in cc::Build::new().file(source).warnings_into_errors(true).compile_intermediates() {
+        println!("cargo::rustc-link-arg-bins={}", object.display());
+    }
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        // 80 KB less. glibc knows them since 2.36, of 2022.
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs,-O2,--no-eh-frame-hdr");
+    }
+}

@@ -1,0 +1,192 @@
+//! Answers come in any order and are written in that of the lines.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::answer::Answer;
+use crate::failure::Failure;
+use crate::output::unwritable;
+
+/// How many answers may wait for one before them, for each thread.
+const WINDOW: u64 = 16;
+
+/// So much is written at once.
+const CHUNK: usize = 64 * 1024;
+
+pub struct Order {
+    name: String,
+    window: u64,
+    state: Mutex<State>,
+    /// The first answer that was missing has come.
+    moved: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
+}
+
+struct State {
+    file: File,
+    /// Whole lines, not yet written.
+    buffer: Vec<u8>,
+    /// The turn of the first answer that has not come.
+    next: u64,
+    /// Answers from `next` on.
+    waiting: VecDeque<Option<Answer>>,
+    threads: usize,
+    last_line: u64,
+    lines: u64,
+    failed: u64,
+    first_failure: Option<(u64, Failure)>,
+    /// Nothing is written any more.
+    closed: bool,
+    fatal: Option<Failure>,
+}
+
+impl Order {
+    pub fn new(file: File, name: String, threads: usize) -> Self {
+        let state = State {
+            file,
+            buffer: Vec::with_capacity(2 * CHUNK),
+            next: 0,
+            waiting: VecDeque::new(),
+            threads: 0,
+            last_line: 0,
+            lines: 0,
+            failed: 0,
+            first_failure: None,
+            closed: false,
+            fatal: None,
+        };
+        Self {
+            name,
+            window: WINDOW * threads as u64,
+            state: Mutex::new(state),
+            moved: Condvar::new(),
+            ended: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread begins.
+    pub fn begin(&self) {
+        self.lock().threads += 1;
+    }
+
+    /// A thread has no more to do.
+    pub fn end(&self) {
+        self.lock().threads -= 1;
+        self.ended.notify_all();
+    }
+
+    /// Waits until the answer of this turn has a place to wait in. False if it is not wanted any more.
+    pub fn may_begin(&self, turn: u64) -> bool {
+        let mut state = self.lock();
+        while turn >= state.next + self.window && !state.closed {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.closed
+    }
+
+    pub fn put(&self, turn: u64, answer: Answer) {
+        let mut state = self.lock();
+        let Ok(place) = usize::try_from(turn - state.next) else { return };
+        if state.waiting.len() <= place {
+            state.waiting.resize_with(place + 1, || None);
+        }
+        state.waiting[place] = Some(answer);
+        if place > 0 {
+            return;
+        }
+        while let Some(Some(_)) = state.waiting.front() {
+            let Some(Some(answer)) = state.waiting.pop_front() else { break };
+            state.next += 1;
+            state.take(answer);
+        }
+        if state.buffer.len() >= CHUNK {
+            state.write(&self.name);
+        }
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    /// Waits a while and writes what there is. Whether all is done.
+    pub fn wait(&self, within: Duration) -> bool {
+        let state = self.lock();
+        let running = |state: &mut State| state.threads > 0 && state.fatal.is_none();
+        let (mut state, _) =
+            self.ended.wait_timeout_while(state, within, running).unwrap_or_else(PoisonError::into_inner);
+        state.write(&self.name);
+        state.threads == 0 || state.fatal.is_some()
+    }
+
+    /// The last line whose answer is on its way out.
+    pub fn last_line(&self) -> u64 {
+        self.lock().last_line
+    }
+
+    /// Writes whole lines, and nothing after them.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.write(&self.name);
+        state.closed = true;
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    /// How it went.
+    pub fn result(&self) -> Result<(), Failure> {
+        let mut state = self.lock();
+        state.write(&self.name);
+        if let Some(fatal) = state.fatal.take() {
+            return Err(fatal);
+        }
+        let Some((line, failure)) = state.first_failure.take() else { return Ok(()) };
+        let (failed, lines) = (state.failed, state.lines);
+        let text = format!("{failed} of {lines} lines failed, the first in line {line}: {failure}");
+        Err(match failure.kind() {
+            Some(kind) => Failure::new(kind, text),
+            None => Failure::unexpected(text),
+        })
+    }
+}
+
+impl State {
+    fn take(&mut self, answer: Answer) {
+        if self.closed {
+            return;
+        }
+        match answer {
+            Answer::Fatal(failure) => self.stop(failure),
+            Answer::Line { number, json, failed } => {
+                self.buffer.extend_from_slice(&json);
+                self.last_line = number;
+                self.lines += 1;
+                if let Some(failure) = failed {
+                    self.failed += 1;
+                    self.first_failure.get_or_insert((number, failure));
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, failure: Failure) {
+        self.closed = true;
+        self.fatal.get_or_insert(failure);
+    }
+
+    fn write(&mut self, name: &str) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        if let Err(e) = written {
+            self.stop(unwritable(name, &e));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Failure`]: why the command ends early, and with which status.
+
+use std::fmt;
+
+use keyfob::{Error, ErrorKind};
+
+/// Why the command ends early.
+#[derive(Debug)]
+pub enum Failure {
+    /// Told on standard error.
+    Error { kind: Option<ErrorKind>, text: String },
+    /// Told already, by whoever found it: only the status is left.
+    Told(u8),
+    /// Whoever read the output has had enough: nothing is said.
+    BrokenPipe,
+    /// A signal asked for it.
+    #[cfg(unix)]
+    Signal(i32),
+}
+
+impl Failure {
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self::Error { kind: Some(kind), text: text.into() }
+    }
+
+    pub fn invalid(text: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, text)
+    }
+
+    /// What has no place in the table of kinds.
+    pub fn unexpected(text: impl Into<String>) -> Self {
+        Self::Error { kind: None, text: text.into() }
+    }
+
+    /// The same with what to do next, in the words of the command.
+    pub fn advise(self, kind: ErrorKind, advice: &str) -> Self {
+        match self {
+            Self::Error { kind: Some(own), text } if own == kind => {
+                Self::new(kind, format!("{text}; {advice}"))
+            }
+            other => other,
+        }
+    }
+
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Error { kind, .. } => *kind,
+            _ => None,
+        }
+    }
+
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Error { kind, .. } => kind.map_or(1, ErrorKind::exit_status),
+            Self::Told(status) => *status,
+            Self::BrokenPipe => 0,
+            #[cfg(unix)]
+            Self::Signal(signal) => 128 + u8::try_from(*signal).unwrap_or(0),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error { text, .. } => f.write_str(text),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
+/// A kind as JSON lines name it.
+pub fn name(kind: Option<ErrorKind>) -> &'static str {
+    match kind {
+        Some(ErrorKind::InvalidInput) => "invalid_input",
+        Some(ErrorKind::NoCredentials) => "no_credentials",
+        Some(ErrorKind::LoginRequired) => "login_required",
+        Some(ErrorKind::Refused) => "refused",
+        Some(ErrorKind::Protocol) => "protocol",
+        Some(ErrorKind::Network) => "network",
+        Some(ErrorKind::Timeout) => "timeout",
+        Some(ErrorKind::Clock) => "clock",
+        Some(ErrorKind::RateLimited) => "rate_limited",
+        Some(ErrorKind::Store) => "store",
+        Some(ErrorKind::ApiStatus) => "api_status",
+        _ => "unexpected",
+    }
+}

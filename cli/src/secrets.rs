@@ -1,0 +1,287 @@
+//! Where secrets come from: for each secret variable X also `X_FILE`, `X_FD`, `X_CMD`, and systemd's credentials.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, fmt};
+
+use keyfob::{ErrorKind, Secret};
+
+#[cfg(unix)]
+use crate::clock::{Deadline, within};
+use crate::failure::Failure;
+use crate::output::{unreadable, warn, why};
+use crate::settings::variable;
+
+/// Every variable that holds a secret.
+pub const NAMES: [&str; 3] = ["SPATIAFI_CLIENT_SECRET", "SPATIAFI_PASSWORD", "SPACEBRING_CLIENT_SECRET"];
+
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+const SUFFIXES: [&str; 3] = ["_FILE", "_FD", "_CMD"];
+
+/// No secret is longer.
+const MAX_LEN: u64 = 64 * 1024;
+
+/// How long a command may take.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
+
+/// Where a secret would be read from. Shown without the secret.
+#[derive(Debug)]
+pub struct Source {
+    pub name: &'static str,
+    pub place: Place,
+}
+
+#[derive(Debug)]
+pub enum Place {
+    Variable,
+    File(PathBuf),
+    Descriptor(String),
+    Command(String),
+    Credential(PathBuf),
+}
+
+/// Reads a secret from the one place that is set, if there is one.
+pub fn get(name: &'static str) -> Result<Option<Secret>, Failure> {
+    let Some(source) = find(name)? else { return Ok(None) };
+    log::debug!("{name} comes from {source}");
+    let mut secret = source.read()?;
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+    }
+    if secret.is_empty() {
+        return Err(Failure::invalid(format!("the secret from {source} is empty")));
+    }
+    Ok(Some(Secret::from(secret)))
+}
+
+/// The one place that is set, if there is one. Nothing is read.
+pub fn find(name: &'static str) -> Result<Option<Source>, Failure> {
+    let mut found = Vec::new();
+    if variable(name)?.is_some() {
+        found.push(Place::Variable);
+    }
+    if let Some(path) = variable(&format!("{name}_FILE"))? {
+        found.push(Place::File(path.into()));
+    }
+    if let Some(number) = variable(&format!("{name}_FD"))? {
+        found.push(Place::Descriptor(number));
+    }
+    if let Some(command) = variable(&format!("{name}_CMD"))? {
+        found.push(Place::Command(command));
+    }
+    found.extend(credential(name).map(Place::Credential));
+    let mut found = found.into_iter().map(|place| Source { name, place });
+    match (found.next(), found.next()) {
+        (Some(one), Some(other)) => Err(Failure::invalid(format!(
+            "{name} is set twice, by {} and by {}: unset one of them",
+            one.label(),
+            other.label()
+        ))),
+        (one, _) => Ok(one),
+    }
+}
+
+fn credential(name: &str) -> Option<PathBuf> {
+    let folder = env::var_os(CREDENTIALS_DIRECTORY).filter(|folder| !folder.is_empty())?;
+    let path = Path::new(&folder).join(name.to_lowercase());
+    path.symlink_metadata().is_ok().then_some(path)
+}
+
+impl Source {
+    /// What is set.
+    pub fn label(&self) -> String {
+        match &self.place {
+            Place::Variable => self.name.to_owned(),
+            Place::File(_) => format!("{}_FILE", self.name),
+            Place::Descriptor(_) => format!("{}_FD", self.name),
+            Place::Command(_) => format!("{}_CMD", self.name),
+            Place::Credential(_) => format!("${CREDENTIALS_DIRECTORY}/{}", self.name.to_lowercase()),
+        }
+    }
+
+    /// The file that it is read from, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) | Place::Credential(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, Failure> {
+        let failed = |e: &io::Error| unreadable(&self.to_string(), e);
+        match &self.place {
+            Place::Variable => Ok(variable(self.name)?.unwrap_or_default().into_bytes()),
+            Place::File(path) => {
+                warn_if_open(path);
+                File::open(path).and_then(read_all).map_err(|e| failed(&e))
+            }
+            Place::Credential(path) => File::open(path).and_then(read_all).map_err(|e| failed(&e)),
+            Place::Descriptor(number) => self.read_descriptor(number),
+            Place::Command(command) => self.run(command),
+        }
+    }
+
+    fn read_descriptor(&self, number: &str) -> Result<Vec<u8>, Failure> {
+        let Some(fd) = descriptor(number) else {
+            return Err(Failure::invalid(format!(
+                "{} is {number:?}: it should be the number of an open descriptor, as in {}=3 3</run/secret",
+                self.label(),
+                self.label()
+            )));
+        };
+        if fd == 0 {
+            return read_all(io::stdin().lock()).map_err(|e| unreadable(&self.to_string(), &e));
+        }
+        // Opened anew by its name, which needs no unsafe code.
+        let read = File::open(format!("/dev/fd/{fd}")).and_then(read_all);
+        close(fd);
+        read.map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::invalid(format!("{} is {fd}, but descriptor {fd} is not open", self.label()))
+            }
+            _ => unreadable(&self.to_string(), &e),
+        })
+    }
+
+    #[cfg(unix)]
+    fn run(&self, command: &str) -> Result<Vec<u8>, Failure> {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
+        // The secrets of others are not its business.
+        for name in NAMES {
+            shell.env_remove(name);
+        }
+        let mut child =
+            shell.spawn().map_err(|e| Failure::unexpected(format!("could not run sh: {}", why(&e))))?;
+        let deadline = Deadline::after(COMMAND_TIME);
+        let output = child.stdout.take().map(|pipe| drain(pipe, &deadline));
+        let mut ended = || within(deadline.remaining(), || !matches!(child.try_wait(), Ok(None)));
+        match output {
+            Some(Ok(Some(secret))) if ended() => match child.wait() {
+                Ok(status) if status.success() => Ok(secret),
+                Ok(status) => Err(Failure::new(
+                    ErrorKind::NoCredentials,
+                    format!("the command in {} gave no secret: it ended with {status}", self.label()),
+                )),
+                Err(e) => Err(unreadable(&self.to_string(), &e)),
+            },
+            Some(Err(e)) => Err(unreadable(&self.to_string(), &e)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let text = format!(
+                    "the command in {} did not end within {} s: run it by hand to see what it waits for",
+                    self.label(),
+                    COMMAND_TIME.as_secs()
+                );
+                Err(Failure::new(ErrorKind::Timeout, text))
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn run(&self, _: &str) -> Result<Vec<u8>, Failure> {
+        let _ = (COMMAND_TIME, Command::new("sh").stdin(Stdio::null()), ErrorKind::Timeout, why);
+        Err(Failure::invalid(format!("{} needs a Unix system", self.label())))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Variable | Place::Command(_) => f.write_str(&self.label()),
+            Place::File(path) | Place::Credential(path) => write!(f, "{} ({})", self.label(), path.display()),
+            Place::Descriptor(number) => write!(f, "{} ({number})", self.label()),
+        }
+    }
+}
+
+/// Whether a file can be read by others than its owner.
+pub fn warn_if_open(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o077 != 0) {
+            let shown = path.display();
+            warn(&format!("{shown} can be read by others than its owner: run chmod 600 on it"));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, warn);
+}
+
+fn read_all(reader: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut secret = Vec::new();
+    reader.take(MAX_LEN + 1).read_to_end(&mut secret)?;
+    if secret.len() as u64 > MAX_LEN {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(secret)
+}
+
+/// Reads to the end, or gives up at the deadline: then `None`.
+#[cfg(unix)]
+fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut secret = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let wait = PollTimeout::try_from(deadline.remaining()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait) {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(e) => return Err(e.into()),
+        }
+        match pipe.read(&mut chunk)? {
+            0 => break,
+            n => secret.extend_from_slice(&chunk[..n]),
+        }
+        if secret.len() as u64 > MAX_LEN {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
+    chunk.fill(0);
+    std::hint::black_box(&chunk);
+    Ok(Some(secret))
+}
+
+fn descriptor(number: &str) -> Option<i32> {
+    number.parse().ok().filter(|fd| *fd >= 0)
+}
+
+/// Closes a descriptor that was handed to this process, so that no child of it inherits the secret.
+fn close(fd: i32) {
+    #[cfg(unix)]
+    if fd > 2 {
+        let _ = nix::unistd::close(fd);
+    }
+    #[cfg(not(unix))]
+    let _ = fd;
+}
+
+/// Closes what the variables `X_FD` name: those of the other service, and what a token from the store left unread.
+pub fn close_descriptors() {
+    for name in NAMES {
+        let number = variable(&format!("{name}_FD")).ok().flatten();
+        if let Some(fd) = number.as_deref().and_then(descriptor) {
+            close(fd);
+        }
+    }
+}
+
+/// Removes the long-lived secrets, and the ways to them, from what a child gets to see.
+pub fn keep_from(child: &mut Command) {
+    if NAMES.into_iter().any(|name| credential(name).is_some()) {
+        child.env_remove(CREDENTIALS_DIRECTORY);
+    }
+    for name in NAMES {
+        child.env_remove(name);
+        for suffix in SUFFIXES {
+            child.env_remove(format!("{name}{suffix}"));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `keyfob <service> status`: what is stored and where secrets would come from. Nothing is sent, no secret is read.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use keyfob::TokenStore as _;
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::output;
+use crate::secrets;
+use crate::service::Service;
+use crate::token::unix_seconds;
+
+#[derive(Serialize)]
+struct Status {
+    service: &'static str,
+    profile: String,
+    api_url: String,
+    token_url: String,
+    /// `basic` or `oauth2`.
+    requests_signed_with: &'static str,
+    client_id: Option<String>,
+    client_id_from: Option<&'static str>,
+    secrets: Vec<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials_file: Option<Place>,
+    store: Option<Place>,
+    record: Option<Place>,
+    token: Option<Token>,
+    clock_offset: i64,
+    /// What would keep a command from working.
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Secret {
+    name: &'static str,
+    /// `None`: from nowhere.
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<Place>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    path: String,
+    exists: bool,
+    /// As `chmod` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names, reason = "RFC 6749 calls it so")]
+struct Token {
+    valid: bool,
+    obtained_at: u64,
+    expires_at: Option<u64>,
+    expires_in: Option<u64>,
+    scope: Option<String>,
+    refresh_token: bool,
+}
+
+pub fn run(service: &dyn Service) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    let status = look(service, &mut failures)?;
+    let shown = match service.settings().format {
+        Some(Format::Json) => {
+            serde_json::to_string(&status).map_err(|e| Failure::unexpected(e.to_string()))? + "\n"
+        }
+        _ => text(&status),
+    };
+    output::print(shown.as_bytes())?;
+    failures.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Failure> {
+    let settings = service.settings();
+    let urls = service.urls()?;
+    let mut keep = |failure: Failure| failures.push(failure);
+    let client = service.client_id().unwrap_or_else(|failure| {
+        keep(failure);
+        None
+    });
+    let from_file = client.as_ref().is_some_and(|(_, from)| !from.starts_with("SP"));
+    let mut secrets = Vec::new();
+    for (number, name) in service.secrets().iter().enumerate() {
+        let found = secrets::find(name).unwrap_or_else(|failure| {
+            keep(failure);
+            None
+        });
+        let from = match &found {
+            Some(source) => Some(source.label()),
+            // The first is the client secret, which lies beside the client id.
+            None => (number == 0 && from_file).then(|| "the credentials file".to_owned()),
+        };
+        let file = found.as_ref().and_then(|source| source.path().map(Place::of));
+        secrets.push(Secret { name, from, file });
+    }
+    let mut record = None;
+    let mut token = None;
+    let mut clock_offset = 0;
+    let store = settings.store().map_err(&mut keep).ok();
+    let name = service.record_name().map_err(&mut keep).ok().flatten();
+    if let (Some(store), Some(name)) = (&store, &name) {
+        record = Some(Place::of(&store.path(name)));
+        match store.load(name) {
+            Err(error) => keep(error.into()),
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                clock_offset = found.clock_offset();
+                token = Some(Token::of(found.token(), by_server(settings.http.clock().now(), clock_offset)));
+            }
+        }
+    }
+    let (client_id, client_id_from) = client.unzip();
+    Ok(Status {
+        service: service.name(),
+        profile: settings.profile.clone(),
+        api_url: without_query(&urls.api),
+        token_url: without_query(&urls.token),
+        requests_signed_with: service.signs_with()?,
+        client_id,
+        client_id_from,
+        secrets,
+        credentials_file: service.credentials_file().ok().flatten().map(|path| Place::of(&path)),
+        store: store.map(|store| Place::of(store.folder())),
+        record,
+        token,
+        clock_offset,
+        problems: failures.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// What a server's clock shows, by what was learned of it.
+fn by_server(now: SystemTime, offset: i64) -> SystemTime {
+    let by = Duration::from_secs(offset.unsigned_abs());
+    if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) }.unwrap_or(now)
+}
+
+fn without_query(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        let metadata = path.symlink_metadata().ok();
+        Self { path: path.display().to_string(), exists: metadata.is_some(), mode: mode(path) }
+    }
+}
+
+#[cfg(unix)]
+fn mode(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(format!("{:04o}", path.metadata().ok()?.mode() & 0o7777))
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Path) -> Option<String> {
+    None
+}
+
+impl Token {
+    fn of(token: &keyfob::Token, now: SystemTime) -> Self {
+        Self {
+            valid: token.is_valid_for(Duration::ZERO, now),
+            obtained_at: unix_seconds(token.obtained_at()),
+            expires_at: token.expires_at().map(unix_seconds),
+            expires_in: token.expires_at().map(|_| token.remaining(now).as_secs()),
+            scope: token.scope().map(str::to_owned),
+            refresh_token: token.refresh_token().is_some(),
+        }
+    }
+}
+
+fn text(status: &Status) -> String {
+    let mut lines = Vec::new();
+    let mut tell = |name: &str, text: String| lines.push(format!("{name:<18} {text}\n"));
+    tell("service", status.service.to_owned());
+    tell("profile", status.profile.clone());
+    tell("API", status.api_url.clone());
+    tell("token URL", status.token_url.clone());
+    tell(
+        "requests signed by",
+        if status.requests_signed_with == "basic" { "HTTP Basic" } else { "Bearer token" }.to_owned(),
+    );
+    tell(
+        "client id",
+        match (&status.client_id, status.client_id_from) {
+            (Some(id), Some(from)) => format!("{id}, from {from}"),
+            _ => "not set".to_owned(),
+        },
+    );
+    for secret in &status.secrets {
+        let from = match (&secret.from, &secret.file) {
+            (None, _) => "not set".to_owned(),
+            (Some(from), None) => format!("from {from}"),
+            (Some(from), Some(file)) => format!("from {from}: {}", file.text()),
+        };
+        tell(if secret.name.ends_with("PASSWORD") { "password" } else { "client secret" }, from);
+    }
+    for (name, place) in
+        [("credentials file", &status.credentials_file), ("store", &status.store), ("record", &status.record)]
+    {
+        if let Some(place) = place {
+            tell(name, place.text());
+        }
+    }
+    tell("token", status.token.as_ref().map_or_else(|| "none stored".to_owned(), Token::text));
+    if let Some(token) = &status.token {
+        tell("refresh token", if token.refresh_token { "stored" } else { "none" }.to_owned());
+        if let Some(scope) = &token.scope {
+            tell("scope", scope.clone());
+        }
+    }
+    tell(
+        "clock",
+        match status.clock_offset {
+            0 => "agrees with the server's".to_owned(),
+            behind @ 1.. => format!("{behind} s behind the server's"),
+            ahead => format!("{} s ahead of the server's", ahead.unsigned_abs()),
+        },
+    );
+    lines.concat()
+}
+
+impl Place {
+    fn text(&self) -> String {
+        match (&self.mode, self.exists) {
+            (_, false) => format!("{}, not there", self.path),
+            (None, true) => self.path.clone(),
+            (Some(mode), true) => format!("{}, mode {mode}", self.path),
+        }
+    }
+}
+
+impl Token {
+    fn text(&self) -> String {
+        let Some((at, left)) = self.expires_at.zip(self.expires_in) else {
+            return "stored, of unknown lifetime".to_owned();
+        };
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at));
+        let at = at.map(httpdate::fmt_http_date).unwrap_or_default();
+        if self.valid { format!("valid for {left} s, until {at}") } else { format!("expired at {at}") }
+    }
+}

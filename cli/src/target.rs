@@ -1,0 +1,131 @@
+//! [`Target`]: where a request may go, which is the API and nowhere else.
+
+use keyfob::ureq::http::Uri;
+use keyfob::ureq::http::uri::Authority;
+
+use crate::failure::Failure;
+
+/// The API that paths belong to, and that URLs must belong to.
+pub struct Target {
+    base: String,
+    origin: Origin,
+}
+
+#[derive(PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Target {
+    /// `base` has been checked by the library.
+    pub fn new(base: &str) -> Result<Self, Failure> {
+        let uri: Uri = base.parse().map_err(|_| Failure::invalid("the API URL is not a URL"))?;
+        let origin = origin(&uri).ok_or_else(|| Failure::invalid("the API URL is not absolute"))?;
+        Ok(Self { base: base.to_owned(), origin })
+    }
+
+    /// The URL of a path of the API, or a URL that belongs to it.
+    pub fn url(&self, path_or_url: &str) -> Result<Uri, Failure> {
+        let is_url = path_or_url.contains("://");
+        if path_or_url.contains('#') {
+            return Err(Failure::invalid(
+                "the path or URL has a fragment ('#'), which no server gets to see: remove it, or write %23",
+            ));
+        }
+        if !is_url && !path_or_url.starts_with('/') {
+            return Err(Failure::invalid("a path begins with '/', and a URL with https://"));
+        }
+        let whole = if is_url { path_or_url.to_owned() } else { format!("{}{path_or_url}", self.base) };
+        // `http` takes these as they are, and a server may take them for anything.
+        let plain = whole.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b));
+        let uri = whole.parse::<Uri>().ok().filter(|_| plain).ok_or_else(|| {
+            Failure::invalid(
+                "the path or URL holds characters that no URL has: percent-encode them, as in %20 for a space",
+            )
+        })?;
+        if uri.authority().map(Authority::as_str).is_some_and(|authority| authority.contains('@')) {
+            return Err(Failure::invalid(
+                "the URL has a user name in it ('@'): remove it, the request is signed without",
+            ));
+        }
+        if origin(&uri).is_none_or(|origin| origin != self.origin) {
+            return Err(Failure::invalid(format!(
+                "the URL is not at {}, so the request would carry the credentials to somebody else: nothing was sent; \
+                 give a path of the API, or set its URL in the environment",
+                self.origin
+            )));
+        }
+        Ok(uri)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match (self.port, self.scheme.as_str()) {
+            (None, _) | (Some(443), "https") | (Some(80), "http") => Ok(()),
+            (Some(port), _) => write!(f, ":{port}"),
+        }
+    }
+}
+
+fn origin(uri: &Uri) -> Option<Origin> {
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let host = uri.host()?.to_ascii_lowercase();
+    let default = match scheme.as_str() {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    };
+    Some(Origin { port: uri.port_u16().or(default), scheme, host })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_the_api() {
+        let target = Target::new("https://api.example.com").unwrap();
+        for (given, url) in [
+            ("/a", "https://api.example.com/a"),
+            ("/a?b=c%20d", "https://api.example.com/a?b=c%20d"),
+            ("/@evil.example/", "https://api.example.com/@evil.example/"),
+            ("//evil.example/", "https://api.example.com//evil.example/"),
+            ("/a?to=https%3A%2F%2Fevil.example", "https://api.example.com/a?to=https%3A%2F%2Fevil.example"),
+            ("https://api.example.com/a", "https://api.example.com/a"),
+            ("HTTPS://API.example.com:443/a", "https://API.example.com:443/a"),
+        ] {
+            assert_eq!(target.url(given).map(|url| url.to_string()).ok().as_deref(), Some(url), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_does_not() {
+        let target = Target::new("https://api.example.com").unwrap();
+        for (given, why) in [
+            ("https://evil.example/a", "not at https://api.example.com"),
+            ("http://api.example.com/a", "not at https://api.example.com"),
+            ("https://api.example.com:8443/a", "not at https://api.example.com"),
+            ("https://api.example.com.evil.example/a", "not at https://api.example.com"),
+            ("https://api.example.com@evil.example/a", "user name"),
+            ("https://a:b@api.example.com/a", "user name"),
+            ("ftp://api.example.com/a", "not at https://api.example.com"),
+            ("https:///a", "characters"),
+            (".evil.example/a", "begins with '/'"),
+            ("@evil.example/a", "begins with '/'"),
+            ("a", "begins with '/'"),
+            ("", "begins with '/'"),
+            ("/a b", "percent-encode"),
+            ("/a\r\nHost: evil", "percent-encode"),
+            ("/ä", "percent-encode"),
+            ("/a#b", "fragment"),
+        ] {
+            let Err(failure) = target.url(given) else { panic!("{given}") };
+            assert!(failure.to_string().contains(why), "{given}: {failure}");
+            assert_eq!(failure.exit_status(), 2);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Every command of the table, against both sandboxes.
+#![allow(clippy::disallowed_methods, reason = "tests of a real process run on the machine's clock")]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use keyfob_sandbox::{Endpoint, Fault, SpacebringSandbox};
+use serde_json::Value;
+use support::{INFO, Services, bare, ends_well, err, fails, out, piped, succeeds, url_of};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_token_is_printed_and_kept_for_the_next_run() {
+    let services = Services::start();
+    let output = services.run("spatiafi token");
+    let token = succeeds(&output).trim_end();
+    assert_eq!((token.lines().count(), services.spatiafi.count(Endpoint::Token)), (1, 1));
+
+    let header = services.run("spatiafi token --format header");
+    assert_eq!(succeeds(&header), format!("Authorization: Bearer {token}\n"));
+
+    let printed = json(succeeds(&services.run("--format json spatiafi token")));
+    assert_eq!((&printed["access_token"], &printed["token_type"]), (&token.into(), &"Bearer".into()));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let (left, at) = (printed["expires_in"].as_u64().unwrap(), printed["expires_at"].as_u64().unwrap());
+    assert!((880..=900).contains(&left) && (now + 880..=now + 900).contains(&at), "{printed}");
+    assert_eq!(services.spatiafi.total(), 1, "no other request");
+
+    let other = services.run("spatiafi token --profile other");
+    assert_ne!(succeeds(&other).trim_end(), token, "a profile has its own");
+    assert_ne!(succeeds(&services.run("spatiafi token --min-valid 901")).trim_end(), token);
+    assert_eq!(services.spatiafi.tokens_issued(), 3);
+}
+
+#[test]
+fn options_go_before_the_environment() {
+    let services = Services::start();
+    let (by_env, by_option) = (services.path("env"), services.path("option"));
+    let mut command = services.without(&[], "spatiafi token");
+    command.env("KEYFOB_STORE", &by_env).env("KEYFOB_PROFILE", "one");
+    ends_well(&command.output().unwrap());
+    assert!(by_env.exists());
+    ends_well(&command.arg("--store").arg(&by_option).output().unwrap());
+    assert_eq!((by_option.exists(), services.spatiafi.tokens_issued()), (true, 2));
+    // An empty variable counts as unset.
+    ends_well(
+        &command
+            .env("KEYFOB_PROFILE", "")
+            .env("KEYFOB_CA_FILE", "")
+            .env("KEYFOB_PROXY", "")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(services.spatiafi.tokens_issued(), 3);
+}
+
+#[test]
+fn tls_by_option_and_by_environment() {
+    let services = Services::start_tls();
+    ends_well(&services.run("spatiafi token"));
+    let ca = services.file("ca.pem", services.spatiafi.ca_pem().unwrap());
+    let mut command = services.without(&["KEYFOB_CA_FILE"], "spatiafi token --profile other");
+    fails(&command.output().unwrap(), 5, "certificate");
+    ends_well(&command.arg("--ca-file").arg(ca).output().unwrap());
+}
+
+#[test]
+fn requests_are_signed_and_their_bodies_printed() {
+    let services = Services::start();
+    let output = services.keyfob(["spatiafi", "get", INFO]).output().unwrap();
+    assert!(json(succeeds(&output))["bands"].is_array());
+    let url = format!("{}{INFO}", services.spatiafi.api_url());
+    assert_eq!(out(&services.keyfob(["spatiafi", "get", &url]).output().unwrap()), out(&output));
+
+    // Customers of Spacebring by default, partners if told.
+    let locations = services.run("spacebring get /locations/v1");
+    assert!(json(succeeds(&locations))["locations"].is_array());
+    let mut as_partner = services.without(&[], "spacebring get /locations/v1");
+    as_partner.env("SPACEBRING_AUTH", "oauth2");
+    fails(&as_partner.output().unwrap(), 3, "keyfob spacebring login");
+    ends_well(&services.log_in("--scope locations --scope resources --scope visitors --scope plans"));
+    assert_eq!(succeeds(&as_partner.output().unwrap()), out(&locations));
+}
+
+#[test]
+fn bodies_are_sent_as_they_are_given() {
+    let services = Services::start();
+    let all = json(succeeds(&services.run("spacebring get /locations/v1")));
+    let at = all["locations"][0]["id"].as_str().unwrap();
+    let list = json(succeeds(&services.run(&format!("spacebring get /resources/v1?locationRef={at}"))));
+    let id = list["resources"][0]["id"].as_str().unwrap();
+    let path = format!("/resources/v1/{id}");
+    let patched = services
+        .keyfob(["spacebring", "patch", &path, "--json", r#"{"resource":{"title":"A new desk"}}"#])
+        .output()
+        .unwrap();
+    ends_well(&patched);
+    assert!(out(&services.keyfob(["spacebring", "get", &path]).output().unwrap()).contains("A new desk"));
+
+    let file = services.file("change.json", r#"{"resource":{"title":"By file"}}"#);
+    let by_file = format!("@{}", file.display());
+    ends_well(&services.keyfob(["spacebring", "patch", &path, "--json", &by_file]).output().unwrap());
+    let as_data = ["spacebring", "patch", &path, "--data", &by_file, "-H", "Content-Type: application/json"];
+    ends_well(&services.keyfob(as_data).output().unwrap());
+    let mut by_pipe = services.keyfob(["spacebring", "patch", &path, "--json", "@-"]);
+    let mut child = piped(&mut by_pipe);
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), br#"{"resource":{"title":"By pipe"}}"#)
+        .unwrap();
+    ends_well(&child.wait_with_output().unwrap());
+    assert!(out(&services.keyfob(["spacebring", "get", &path]).output().unwrap()).contains("By pipe"));
+
+    let log = services.spacebring.requests();
+    let form =
+        services.keyfob(["spacebring", "post", "/visitors/contacts/v1", "--data", "a=b"]).output().unwrap();
+    assert_eq!(form.status.code(), Some(8), "a form is not what this one takes: {}", out(&form));
+    assert_eq!(services.spacebring.requests().len(), log.len() + 1);
+
+    let plans = json(succeeds(&services.run("spacebring get /plans/v1")));
+    let plan = plans["plans"][0]["id"].as_str().unwrap();
+    ends_well(&services.run(&format!("spacebring delete /plans/v1/{plan}")));
+    let gone = services.run(&format!("spacebring get /plans/v1/{plan}"));
+    assert_eq!(gone.status.code(), Some(8));
+}
+
+#[test]
+fn the_body_of_a_refusal_is_printed_too() {
+    let services = Services::start();
+    let output = services.run("spatiafi get /nowhere");
+    assert_eq!((output.status.code(), out(&output)), (Some(8), r#"{"detail":"Not Found"}"#));
+    assert_eq!(err(&output), "keyfob: error: the API answered HTTP 404; check the path and the request\n");
+    services.spatiafi.fault(Endpoint::Info, Fault::raw(500, "text/plain", "oh no"));
+    let output = services.keyfob(["spatiafi", "get", INFO]).output().unwrap();
+    assert_eq!((output.status.code(), out(&output)), (Some(8), "oh no"));
+    services
+        .spatiafi
+        .fault(Endpoint::Info, Fault::status(302).with_header("Location", "http://127.0.0.1:1/"));
+    fails(&services.keyfob(["spatiafi", "get", INFO]).output().unwrap(), 4, "redirects are not followed");
+    services.spatiafi.fault(Endpoint::Info, Fault::status(429).with_retry_after("600").always());
+    fails(&services.keyfob(["spatiafi", "get", INFO, "--timeout", "2"]).output().unwrap(), 6, "HTTP 429");
+}
+
+#[test]
+fn a_refused_token_is_replaced_and_the_request_repeated() {
+    let services = Services::start();
+    ends_well(&services.run("spatiafi token"));
+    services.spatiafi.revoke_tokens();
+    ends_well(&services.keyfob(["spatiafi", "get", INFO]).output().unwrap());
+    assert_eq!(services.spatiafi.tokens_issued(), 2);
+}
+
+#[test]
+fn spatiafi_login_makes_and_saves_app_credentials() {
+    let services = Services::start();
+    let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
+    fails(&services.without(&none, "spatiafi token").output().unwrap(), 3, "keyfob spatiafi login");
+    let login = services.without(&none, "spatiafi login").output().unwrap();
+    ends_well(&login);
+    let path = services.path(".config/spatiafi/app_credentials.json");
+    let saved = json(&fs::read_to_string(&path).unwrap());
+    assert!(err(&login).contains(saved["client_id"].as_str().unwrap()));
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777, 0o600);
+    succeeds(&services.without(&none, "spatiafi token").output().unwrap());
+
+    let before = services.requests();
+    fails(&services.without(&none, "spatiafi login").output().unwrap(), 7, "--force");
+    assert_eq!(services.requests(), before, "nothing was asked");
+    ends_well(&services.without(&none, "spatiafi login --force").output().unwrap());
+    assert_ne!(json(&fs::read_to_string(&path).unwrap()), saved);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "and a backup");
+}
+
+#[test]
+fn a_login_by_the_pasted_callback_then_renewed_and_revoked() {
+    let services = Services::start();
+    let login = services.log_in("--scope locations.readonly --scope plans.readonly");
+    ends_well(&login);
+    assert!(err(&login).contains("logged in for locations.readonly plans.readonly"), "{}", err(&login));
+    assert_eq!((out(&login), services.spacebring.logins()), ("", 1));
+
+    let token = services.run("spacebring token");
+    let first = succeeds(&token).to_owned();
+    assert_eq!(services.spacebring.refreshes(), 0);
+    assert_ne!(succeeds(&services.run("spacebring token --min-valid 3601")), first);
+    assert_eq!(services.spacebring.refreshes(), 1);
+    let printed = json(succeeds(&services.run("spacebring token --format json")));
+    assert_eq!(printed["scope"], "locations.readonly plans.readonly");
+    assert!(printed.get("refresh_token").is_none());
+
+    let revoked = services.run("spacebring revoke");
+    ends_well(&revoked);
+    fails(&services.run("spacebring token"), 3, "keyfob spacebring login");
+    fails(&services.run("spacebring revoke"), 3, "keyfob spacebring login");
+}
+
+#[test]
+fn a_login_by_the_listener() {
+    let services = Services::start();
+    let mut command = services.without(&[], "spacebring login --no-browser --scope locations");
+    command.env("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback");
+    let mut child = piped(&mut command);
+    // Nothing will be pasted.
+    drop(child.stdin.take());
+    let callback = services.spacebring.approve(&url_of(&mut child));
+    let browser = keyfob::ureq::get(&callback).call().unwrap();
+    assert_eq!(browser.status(), 200);
+    let output = child.wait_with_output().unwrap();
+    ends_well(&output);
+    succeeds(&services.run("spacebring token"));
+}
+
+#[test]
+fn a_login_that_is_denied_or_never_ends() {
+    let services = Services::start();
+    let mut command = services.without(&[], "spacebring login --no-browser --scope locations");
+    let mut child = piped(&mut command);
+    let callback = services.spacebring.deny(&url_of(&mut child));
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), callback.as_bytes()).unwrap();
+    fails(&child.wait_with_output().unwrap(), 4, "access_denied");
+    command.arg("--timeout").arg("0.3").env("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback");
+    fails(&command.stdin(std::process::Stdio::null()).output().unwrap(), 5, "no callback");
+}
+
+#[test]
+fn a_login_asks_to_read_everything_by_default() {
+    let services = Services::start();
+    let mut child = piped(&mut services.without(&[], "spacebring login --no-browser"));
+    let url = url_of(&mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(url.contains("benefits.readonly%20") && !url.contains("locations%20"), "{url}");
+}
+
+#[test]
+fn switches_for_a_server_that_takes_only_what_is_documented() {
+    let services = Services::start();
+    services.spacebring.set_documented_only(true);
+    let mut child = piped(&mut services.without(&[], "spacebring login --no-browser --scope locations"));
+    let url = url_of(&mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(services.spacebring.approve(&url).contains("error=invalid_request"));
+    ends_well(&services.log_in("--scope locations --without-state --without-pkce --without-redirect-uri"));
+}
+
+#[test]
+fn a_command_runs_with_the_token_and_without_the_secrets() {
+    let services = Services::start();
+    let output = services
+        .keyfob(["spatiafi", "exec", "--", "sh", "-c", "echo \"$SPATIAFI_ACCESS_TOKEN\"; env; exit 42"])
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), err(&output)), (Some(42), ""));
+    let token = out(&services.run("spatiafi token")).to_owned();
+    assert!(out(&output).starts_with(&token), "{}", out(&output));
+    for secret in
+        [services.spatiafi.client_secret(), services.spatiafi.password(), services.spacebring.client_secret()]
+    {
+        assert!(!out(&output).contains(secret), "{}", out(&output));
+    }
+    let killed = services.keyfob(["spatiafi", "exec", "sh", "-c", "kill -TERM $$"]).output().unwrap();
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(15));
+    fails(&services.run("spatiafi exec -- no-such-command"), 127, "could not run no-such-command");
+    fails(&services.run("spatiafi exec -- /"), 126, "could not run /");
+}
+
+#[test]
+fn logout_removes_tokens_and_credentials_only_when_told() {
+    let services = Services::start();
+    let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
+    ends_well(&services.without(&none, "spatiafi login").output().unwrap());
+    ends_well(&services.without(&none, "spatiafi token").output().unwrap());
+    let file = services.path(".config/spatiafi/app_credentials.json");
+    let logout = services.without(&none, "spatiafi logout").output().unwrap();
+    ends_well(&logout);
+    assert!(err(&logout).contains("are removed") && file.exists());
+    let before = services.spatiafi.tokens_issued();
+    ends_well(&services.without(&none, "spatiafi token").output().unwrap());
+    assert_eq!(services.spatiafi.tokens_issued(), before + 1, "the stored one was gone");
+    ends_well(&services.without(&none, "spatiafi logout --credentials").output().unwrap());
+    assert!(!file.exists());
+    ends_well(&services.without(&none, "spatiafi logout --credentials").output().unwrap());
+
+    ends_well(&services.log_in("--scope locations"));
+    ends_well(&services.run("spacebring logout"));
+    fails(&services.run("spacebring token"), 3, "keyfob spacebring login");
+    assert_eq!(services.spacebring.count(Endpoint::Revoke), 0, "nothing was revoked");
+}
+
+#[test]
+fn status_shows_everything_but_secrets_and_sends_nothing() {
+    let services = Services::start();
+    let secret = services.file("secret", services.spatiafi.client_secret());
+    let mut status = services.without(&["SPATIAFI_CLIENT_SECRET"], "spatiafi status --format json");
+    status.env("SPATIAFI_CLIENT_SECRET_FILE", &secret);
+    let before = json(succeeds(&status.output().unwrap()));
+    assert_eq!((&before["token"], services.requests()), (&Value::Null, 0));
+    ends_well(&services.run("spatiafi token"));
+    let output = status.output().unwrap();
+    let after = json(succeeds(&output));
+    assert_eq!(after["client_id"], services.spatiafi.client_id());
+    assert_eq!(after["secrets"][0]["from"], "SPATIAFI_CLIENT_SECRET_FILE");
+    assert_eq!(after["secrets"][0]["file"]["path"], secret.to_str().unwrap());
+    assert_eq!((&after["token"]["valid"], &after["clock_offset"]), (&true.into(), &0.into()));
+    assert!((880..=900).contains(&after["token"]["expires_in"].as_u64().unwrap()));
+    #[cfg(unix)]
+    for (place, mode) in [("store", "0700"), ("record", "0600")] {
+        assert_eq!(after[place]["mode"], mode);
+    }
+    let text = services.run("spatiafi status");
+    assert!(succeeds(&text).contains("from SPATIAFI_CLIENT_SECRET\n"), "{}", out(&text));
+    assert!(out(&text).contains("valid for "), "{}", out(&text));
+    for output in [&output, &text] {
+        assert!(!out(output).contains(services.spatiafi.client_secret()));
+    }
+
+    ends_well(&services.log_in("--scope locations"));
+    let partner = json(succeeds(&services.run("spacebring status --format json")));
+    assert_eq!(partner["token"]["refresh_token"], true);
+    assert_eq!(partner["requests_signed_with"], "basic");
+    // Without anything set there is something to say, too.
+    let empty = bare(services.home.path()).args(["spacebring", "status"]).output().unwrap();
+    assert!(succeeds(&empty).contains("not set"));
+}
+
+#[test]
+fn the_clock_offset_is_shown() {
+    let services = Services::start();
+    services.spatiafi.clock().advance(Duration::from_secs(7200));
+    ends_well(&services.run("spatiafi token"));
+    let status = json(succeeds(&services.run("spatiafi status --format json")));
+    let offset = status["clock_offset"].as_i64().unwrap();
+    assert!((7190..=7210).contains(&offset), "{status}");
+    let printed = json(succeeds(&services.run("spatiafi token --format json")));
+    assert!((880..=900).contains(&printed["expires_in"].as_u64().unwrap()), "{printed}");
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let home = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = bare(home.path()).args(["completions", shell]).output().unwrap();
+        assert!(succeeds(&output).contains("spacebring"), "{shell}");
+    }
+    fails(&bare(home.path()).args(["completions", "bsh"]).output().unwrap(), 2, "bash");
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let home = tempfile::tempdir().unwrap();
+    let actions = "token get post put patch delete batch exec logout status login";
+    let spatiafi = actions.split(' ').map(|action| format!("spatiafi {action}"));
+    let spacebring = actions.split(' ').map(|action| format!("spacebring {action}"));
+    let others = ["spacebring revoke", "completions", ""].map(str::to_owned);
+    for command in spatiafi.chain(spacebring).chain(others) {
+        let output = bare(home.path()).args(command.split_whitespace()).arg("--help").output().unwrap();
+        let help = succeeds(&output);
+        assert!(help.contains("Examples:\n  ") || help.contains("Examples:\n"), "{command}: {help}");
+        assert!(help.contains("keyfob ") && !help.contains('\u{1b}'), "{command}: {help}");
+    }
+}
+
+#[test]
+fn narration_goes_to_standard_error() {
+    let services = Services::start();
+    let output = services.run("spatiafi token -v");
+    ends_well(&output);
+    assert_eq!(out(&output).lines().count(), 1);
+    let told = err(&output);
+    assert!(told.contains("SPATIAFI_CLIENT_SECRET comes from") && told.contains("ureq"), "{told}");
+    assert!(!told.contains(out(&output).trim()) && !told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn the_sandboxes_do_not_share_a_port() {
+    // The pasted callback is taken although another login has the port of the redirect URI.
+    let services = Services::start();
+    let _taken = std::net::TcpListener::bind("127.0.0.1:8765");
+    ends_well(&services.log_in("--scope locations"));
+    let _: &SpacebringSandbox = &services.spacebring;
+}

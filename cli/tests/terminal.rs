@@ -1,0 +1,132 @@
+//! With a terminal: questions, colours, the progress bar, the browser.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+
+use support::{INFO, Services};
+
+/// keyfob on a terminal of its own, made by script(1).
+struct Terminal {
+    child: Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn run(services: &Services, unset: &[&str], words: &str, more: &[(&str, &str)]) -> Self {
+        let plain = services.without(unset, "");
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{} {words}", env!("CARGO_BIN_EXE_keyfob")), "/dev/null"]);
+        command.env_clear().env("TERM", "xterm").current_dir(services.home.path());
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.envs(more.iter().copied());
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Self { child, seen: String::new() }
+    }
+
+    /// Waits until this is on the screen.
+    fn until(&mut self, text: &str) -> &mut Self {
+        let mut byte = [0];
+        let mut bytes = Vec::new();
+        while !String::from_utf8_lossy(&bytes).contains(text) {
+            assert_eq!(
+                self.child.stdout.as_mut().unwrap().read(&mut byte).unwrap(),
+                1,
+                "{}",
+                String::from_utf8_lossy(&bytes)
+            );
+            bytes.push(byte[0]);
+        }
+        self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        self
+    }
+
+    fn types(&mut self, text: &str) -> &mut Self {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{text}").unwrap();
+        self
+    }
+
+    /// The exit status, and all that was on the screen.
+    fn ends(&mut self) -> (Option<i32>, String) {
+        self.child.stdout.as_mut().unwrap().read_to_string(&mut self.seen).unwrap();
+        (self.child.wait().unwrap().code(), self.seen.clone())
+    }
+}
+
+const NOBODY: [&str; 4] =
+    ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET", "SPATIAFI_USERNAME", "SPATIAFI_PASSWORD"];
+
+#[test]
+#[ignore = "needs script(1)"]
+fn a_login_asks_for_user_name_and_password() {
+    let services = Services::start();
+    let (username, password) = (services.spatiafi.username(), services.spatiafi.password());
+    let mut terminal = Terminal::run(&services, &NOBODY, "spatiafi login", &[]);
+    terminal.until("user name: ").types(username);
+    let (status, seen) = terminal.until("password of demo@example.com: ").types(password).ends();
+    assert_eq!(status, Some(0), "{seen}");
+    assert!(!seen.contains(&password[..7]), "what is typed is not shown: {seen}");
+    assert!(services.path(".config/spatiafi/app_credentials.json").exists());
+
+    let mut terminal = Terminal::run(&services, &NOBODY, "spatiafi login --force", &[]);
+    let (status, seen) = terminal.until("user name: ").types("").ends();
+    assert!(status == Some(3) && seen.contains("nothing was typed"), "{seen}");
+    let mut terminal = Terminal::run(&services, &NOBODY[..3], "spatiafi login --force", &[]);
+    let (status, seen) = terminal.until("user name: ").types(username).ends();
+    assert_eq!(status, Some(0), "only what is missing is asked for: {seen}");
+}
+
+#[test]
+#[ignore = "needs script(1)"]
+fn colours_on_a_terminal_unless_told() {
+    let services = Services::start();
+    let seen = |more: &[(&str, &str)]| Terminal::run(&services, &NOBODY, "spatiafi token", more).ends();
+    assert!(seen(&[]).1.contains("\u{1b}[31merror:\u{1b}[0m"));
+    assert!(!seen(&[("NO_COLOR", "1")]).1.contains('\u{1b}'));
+    assert!(!seen(&[("TERM", "dumb")]).1.contains('\u{1b}'));
+}
+
+#[test]
+#[ignore = "needs script(1)"]
+fn a_batch_shows_how_far_it_is() {
+    let services = Services::start();
+    services.file("in", format!("{INFO}\n").repeat(300));
+    services.spatiafi.set_delay(keyfob_sandbox::Endpoint::Info, std::time::Duration::from_millis(10));
+    let (status, seen) = Terminal::run(&services, &[], "spatiafi batch in --output out", &[]).ends();
+    assert_eq!(status, Some(0), "{seen}");
+    assert!(seen.contains("300/300") && seen.contains("/s") && seen.contains("left"), "{seen}");
+}
+
+#[test]
+#[ignore = "needs script(1)"]
+fn a_login_opens_the_browser_with_the_url_alone() {
+    let services = Services::start();
+    let bin = services.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let browser = bin.join("xdg-open");
+    fs::write(&browser, "#!/bin/sh\nenv >env\necho $# >count\necho \"$1\" >url.new\nmv url.new url\n")
+        .unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let more = [("PATH", path.as_str()), ("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback")];
+    let mut terminal = Terminal::run(&services, &[], "spacebring login --scope locations", &more);
+    terminal.until("log in with the browser");
+    while !services.path("url").exists() {
+        std::thread::yield_now();
+    }
+    let url = fs::read_to_string(services.path("url")).unwrap();
+    keyfob::ureq::get(&services.spacebring.approve(url.trim())).call().unwrap();
+    let (status, seen) = terminal.ends();
+    assert_eq!(status, Some(0), "{seen}");
+    assert_eq!(fs::read_to_string(services.path("count")).unwrap(), "1\n");
+    let inherited = fs::read_to_string(services.path("env")).unwrap();
+    assert!(!inherited.contains("SECRET") && !inherited.contains("SPATIAFI_PASSWORD"), "{inherited}");
+}
