@@ -85,7 +85,8 @@ struct Current {
 
 #[derive(Default)]
 struct Fetch {
-    running: bool,
+    /// The thread that fetches.
+    running: Option<usize>,
     /// How many have ended.
     ended: u64,
     /// How the last one ended, if not well.
@@ -98,9 +99,15 @@ struct Fetch {
     waiting: usize,
 }
 
+/// A number that no other living thread has. `thread::current` would allocate in threads that are not Rust's own.
+fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here).addr())
+}
+
 impl Fetch {
     fn begin(&mut self) {
-        self.running = true;
+        self.running = Some(this_thread());
         self.failed = None;
     }
 }
@@ -135,7 +142,8 @@ impl CachingSource {
 
     /// Called with each new token that the server gave, after it was saved: for callers with a store of their own.
     ///
-    /// It runs on the thread that fetched, while other threads wait, and must not ask this source for a token.
+    /// It runs on the thread that fetched, while other threads wait, so it should be quick. If it asks this source for a
+    /// token it gets the new one, however long that lives.
     pub fn with_on_renewed(mut self, call: impl Fn(&Token) + Send + Sync + 'static) -> Self {
         self.on_renewed = Some(Box::new(call));
         self
@@ -203,7 +211,12 @@ impl CachingSource {
     /// Waits until no thread fetches, and has the others wait until the result is dropped.
     fn begin_alone(&self, deadline: &Deadline) -> Result<Ending<'_>, Error> {
         let mut fetch = self.lock();
-        while fetch.running {
+        while let Some(thread) = fetch.running {
+            if thread == this_thread() {
+                return Err(Error::invalid(
+                    "could not revoke the token: a callback of its source asked for that",
+                ));
+            }
             let left = deadline.remaining();
             if left.is_zero() {
                 let text = "could not revoke the token: another thread was still renewing it; try again";
@@ -240,6 +253,15 @@ impl CachingSource {
         Some(current.token.clone())
     }
 
+    /// For a callback of the fetch that is under way.
+    fn just_fetched(&self) -> Result<Arc<Token>, Error> {
+        self.living(Duration::ZERO).map(|(token, _)| token).map_err(|_| {
+            Error::invalid(
+                "could not get a token: a callback of its source asked for another one than the new one",
+            )
+        })
+    }
+
     /// Tries to renew a token that still lives, unless someone is at it or has just failed.
     fn renew_early(
         &self,
@@ -249,7 +271,8 @@ impl CachingSource {
     ) -> Result<Arc<Token>, Error> {
         {
             let mut fetch = self.lock();
-            let must_wait = fetch.running || fetch.not_before.as_ref().is_some_and(|at| !at.has_passed());
+            let must_wait =
+                fetch.running.is_some() || fetch.not_before.as_ref().is_some_and(|at| !at.has_passed());
             if must_wait || self.current().is_some_and(|current| !current.is_same(&living)) {
                 return Ok(self.living(min_valid).map_or(living, |(newer, _)| newer));
             }
@@ -285,10 +308,15 @@ impl CachingSource {
             if let Some(error) = fetch.failed.as_ref().filter(|_| fetch.ended > ended) {
                 return Err(error.clone());
             }
-            if !fetch.running {
-                fetch.begin();
-                drop(fetch);
-                return self.fetch(min_valid, Hurry::Needed, deadline.remaining());
+            match fetch.running {
+                None => {
+                    fetch.begin();
+                    drop(fetch);
+                    return self.fetch(min_valid, Hurry::Needed, deadline.remaining());
+                }
+                // A callback of the fetch that is under way: to wait for it would be to wait for itself.
+                Some(thread) if thread == this_thread() => return self.just_fetched(),
+                Some(_) => {}
             }
             let left = deadline.remaining();
             if left.is_zero() {
@@ -444,7 +472,7 @@ struct Ending<'a>(&'a CachingSource);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut fetch = self.0.lock();
-        fetch.running = false;
+        fetch.running = None;
         fetch.ended += 1;
         self.0.done.notify_all();
     }
@@ -772,6 +800,30 @@ mod tests {
         let first = source.clone();
         assert!(thread::spawn(move || first.token(Duration::ZERO).is_ok()).join().is_err());
         gives(&source, Duration::ZERO, "second");
+    }
+
+    #[test]
+    fn a_callback_gets_the_new_token_and_no_other() {
+        static ASKED: Mutex<Vec<Result<String, String>>> = Mutex::new(Vec::new());
+        static SOURCE: std::sync::OnceLock<CachingSource> = std::sync::OnceLock::new();
+        let (source, _) = source(LIFETIME);
+        let source = SOURCE.get_or_init(|| {
+            source.with_on_renewed(|new| {
+                let source = SOURCE.get().unwrap();
+                let ask = |min_valid| {
+                    let asked = source.token(min_valid).map(|token| text(&token).to_owned());
+                    ASKED.lock().unwrap().push(asked.map_err(|e| e.to_string()));
+                };
+                ask(Duration::ZERO);
+                ask(LIFETIME * 2);
+                source.invalidate(new);
+                ask(Duration::ZERO);
+            })
+        });
+        gives(source, Duration::ZERO, "token-1");
+        let no = "could not get a token: a callback of its source asked for another one than the new one";
+        let expected = [Ok("token-1".to_owned()), Ok("token-1".to_owned()), Err(no.to_owned())];
+        assert_eq!(*ASKED.lock().unwrap(), expected);
     }
 
     #[test]

@@ -112,6 +112,12 @@ impl Customer {
         &self.api.url
     }
 
+    /// The value of the `Authorization` header, for programs with an HTTP library of their own: `Basic` and the
+    /// credentials (RFC 7617).
+    pub fn authorization(&self) -> &Secret {
+        self.basic.header()
+    }
+
     /// A [`ureq::Agent`] that signs in by itself and keeps to [`RATE`]: for calls to [`api_url`](Self::api_url).
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::{env, fmt};
+use std::{env, fmt, io};
 
 use ureq::Agent;
 
@@ -292,13 +292,28 @@ impl Login {
     /// As [`CredentialsFile::prepare`], [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file
     /// cannot be written although it was proved, [`Error::unsaved`] holds what the server answered.
     pub fn run(&self, file: &CredentialsFile, overwrite: bool) -> Result<ClientCredentials, Error> {
-        base_url(&self.auth_url)?;
-        let basic =
-            BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
-        let clients = AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?;
+        let (basic, clients) = self.flows()?;
         let target = file.prepare(overwrite)?;
         let token = basic.run(&self.http)?;
         clients.run(&self.http, &token, |answer| target.save(answer))
+    }
+
+    /// The same with a place of the caller's own: `save` gets the server's answer, byte for byte, before it is looked at. It
+    /// is shown once, so make sure beforehand that `save` can work.
+    ///
+    /// # Errors
+    /// As [`BasicToken::run`] and [`AppCredentials::run`], in this order.
+    pub fn run_with(&self, save: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<ClientCredentials, Error> {
+        let (basic, clients) = self.flows()?;
+        let token = basic.run(&self.http)?;
+        clients.run(&self.http, &token, save)
+    }
+
+    fn flows(&self) -> Result<(BasicToken, AppCredentials), Error> {
+        base_url(&self.auth_url)?;
+        let basic =
+            BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
+        Ok((basic, AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?))
     }
 }
 

@@ -1,0 +1,96 @@
+// A fork in between: the parent goes on, the child gets a clear status for what is the parent's, and can make its own.
+
+#define _POSIX_C_SOURCE 200809L
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+static void ends_well(pid_t child) {
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void refused(keyfob_client *client, keyfob_login *login) {
+    char buf[4096];
+    size_t len = 5;
+    gathered *none = NULL;
+    IS(KEYFOB_FORKED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    IS(KEYFOB_FORKED, keyfob_access_token(client, 0, buf, sizeof buf, &len, &error));
+    IS(KEYFOB_FORKED, keyfob_invalidate(client, NULL, 0, &error));
+    IS(KEYFOB_FORKED, keyfob_refresh(client, &error));
+    IS(KEYFOB_FORKED, keyfob_get(client, TEXT("/"), gather, none, NULL, &error));
+    if (login != NULL) {
+        IS(KEYFOB_FORKED, keyfob_login_url(login, buf, sizeof buf, &len, &error));
+        IS(KEYFOB_FORKED, keyfob_login_wait(login, 0, &error));
+        keyfob_login_free(login);
+    }
+    CHECK(len == 5);
+    keyfob_client_free(client);
+}
+
+static void *slow(void *client) {
+    OK(keyfob_refresh((keyfob_client *)client, &error));
+    return NULL;
+}
+
+int main(void) {
+    keyfob_client *client = spatiafi(sandbox_options()), *partner, *own;
+    keyfob_login *login;
+    static gathered body;
+    const char *path = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
+    const char *token = token_of(client);
+    OK(keyfob_get(client, TEXT(path), gather, &body, NULL, &error));
+    OK(keyfob_spacebring_partner_new(TEXT("i"), TEXT("s"), TEXT("http://127.0.0.1:0/"), NULL, &partner, &error));
+    OK(keyfob_login_start(partner, TEXT("a"), &login, &error));
+
+    pid_t child = fork();
+    if (child == 0) {
+        refused(client, NULL);
+        refused(partner, login);
+        own = spatiafi(sandbox_options());
+        CHECK(strcmp(token_of(own), token) != 0);
+        memset(&body, 0, sizeof body);
+        OK(keyfob_get(own, TEXT(path), gather, &body, NULL, &error));
+        // And so on, in its own child.
+        child = fork();
+        if (child == 0) {
+            refused(own, NULL);
+            _exit(0);
+        }
+        ends_well(child);
+        OK(keyfob_get(own, TEXT(path), gather, &body, NULL, &error));
+        keyfob_client_free(own);
+        _exit(0);
+    }
+    ends_well(child);
+    CHECK(strcmp(token_of(client), token) == 0);
+    memset(&body, 0, sizeof body);
+    OK(keyfob_get(client, TEXT(path), gather, &body, NULL, &error));
+
+    // While another thread holds what there is to hold: the answers come slowly from here on.
+    pthread_t thread;
+    int i;
+    CHECK(pthread_create(&thread, NULL, slow, client) == 0);
+    for (i = 0; i < 20; i++) {
+        child = fork();
+        if (child == 0) {
+            char buf[4096];
+            size_t len;
+            if (keyfob_authorization(client, 0, buf, sizeof buf, &len, NULL) == KEYFOB_FORKED) {
+                execlp("true", "true", (char *)NULL);
+            }
+            _exit(1);
+        }
+        ends_well(child);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(strcmp(token_of(client), token) != 0);
+    keyfob_login_free(login);
+    keyfob_client_free(partner);
+    keyfob_client_free(client);
+    return 0;
+}

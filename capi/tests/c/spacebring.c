@@ -1,0 +1,207 @@
+// Spacebring through the C interface, against the sandbox. Lines "wait URL" and "paste URL" on standard output ask for a person
+// with a browser: for the first the callback is delivered, for the second it comes on standard input.
+
+#include "check.h"
+
+typedef struct {
+    int calls;
+    char access[4096], refresh[4096], scope[256];
+    size_t access_len, refresh_len, scope_len;
+    int64_t expires_at, obtained_at;
+} kept;
+
+static void keep(const keyfob_token *token, void *user) {
+    kept *to = (kept *)user;
+    to->calls++;
+    CHECK(token->access_token_len < sizeof to->access && token->refresh_token_len < sizeof to->refresh &&
+          token->scope_len < sizeof to->scope);
+    memcpy(to->access, token->access_token, to->access_len = token->access_token_len);
+    if (token->refresh_token != NULL) {
+        memcpy(to->refresh, token->refresh_token, to->refresh_len = token->refresh_token_len);
+    }
+    if (token->scope != NULL) {
+        memcpy(to->scope, token->scope, to->scope_len = token->scope_len);
+    }
+    to->expires_at = token->expires_at;
+    to->obtained_at = token->obtained_at;
+}
+
+static keyfob_options *settings(void) {
+    keyfob_options *options = sandbox_options();
+    OK(keyfob_options_set_api_url(options, TEXT(env("SPACEBRING_API_URL")), &error));
+    OK(keyfob_options_set_network_id(options, TEXT(env("SPACEBRING_NETWORK_ID")), &error));
+    return options;
+}
+
+static void lists(keyfob_client *client) {
+    static gathered body;
+    memset(&body, 0, sizeof body);
+    OK(keyfob_get(client, TEXT("/locations/v1"), gather, &body, NULL, &error));
+    CHECK(strstr(body.data, "\"locations\"") != NULL);
+}
+
+static void customer(void) {
+    keyfob_client *client;
+    char buf[4096];
+    size_t len;
+    keyfob_options *options = settings();
+    OK(keyfob_spacebring_customer_new(TEXT(env("SPACEBRING_CLIENT_ID")), TEXT(env("SPACEBRING_CLIENT_SECRET")), options,
+                                      &client, &error));
+    OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    CHECK(strncmp(buf, "Basic ", 6) == 0 && strlen(buf) == len);
+    lists(client);
+    IS(KEYFOB_INVALID_INPUT, keyfob_access_token(client, 0, buf, sizeof buf, &len, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_invalidate(client, NULL, 0, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_refresh(client, &error));
+    OK(keyfob_warning(client, buf, sizeof buf, &len, &error));
+    keyfob_login *login;
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
+    keyfob_client_free(client);
+    OK(keyfob_options_set_network_id(options, TEXT("no-uuid"), &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_customer_new(TEXT("id"), TEXT("secret"), options, &client, &error));
+    keyfob_options_free(options);
+
+    // The published vector.
+    OK(keyfob_spacebring_customer_new(TEXT("client id"), TEXT("client secret"), NULL, &client, &error));
+    OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    CHECK(strcmp(buf, "Basic Y2xpZW50IGlkOmNsaWVudCBzZWNyZXQ=") == 0);
+    keyfob_client_free(client);
+
+    OK(keyfob_spacebring_customer_from_env(NULL, &client, &error));
+    lists(client);
+    keyfob_client_free(client);
+}
+
+static keyfob_login *begin(keyfob_client *client, const char *how) {
+    static char url[4096];
+    size_t len, needed;
+    keyfob_login *login;
+    OK(keyfob_login_start(client, TEXT("locations.readonly  plans.readonly"), &login, &error));
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_login_url(login, NULL, 0, &needed, &error));
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_login_url(login, url, needed - 1, &len, &error));
+    OK(keyfob_login_url(login, url, needed, &len, &error));
+    CHECK(len == needed - 1 && strlen(url) == len);
+    printf("%s %s\n", how, url);
+    fflush(stdout);
+    return login;
+}
+
+static void pasted(char *callback, size_t size) {
+    CHECK(fgets(callback, (int)size, stdin) != NULL);
+    callback[strcspn(callback, "\n")] = 0;
+}
+
+static void partner(void) {
+    static kept seen;
+    static char callback[4096];
+    char buf[4096];
+    size_t len;
+    keyfob_client *client, *later;
+    keyfob_login *login;
+    keyfob_options *options = settings();
+    const char *id = env("SPACEBRING_CLIENT_ID"), *secret = env("SPACEBRING_CLIENT_SECRET");
+    const char *redirect_uri = "http://127.0.0.1:0/callback";
+    OK(keyfob_options_set_on_renewed(options, keep, &seen, &error));
+    OK(keyfob_options_set_store(options, TEXT(env("OTHER_STORE")), &error));
+    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
+
+    // Nobody has logged in.
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_refresh(client, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_spacebring_revoke(client, &error));
+    gathered *none = NULL;
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_get(client, TEXT("/locations/v1"), gather, none, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_start(client, TEXT("bad\"scope"), &login, &error));
+
+    // Nobody comes.
+    OK(keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
+    IS(KEYFOB_TIMEOUT, keyfob_login_wait(login, 20, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_wait(login, 20, &error));
+    keyfob_login_free(login);
+
+    // Somebody comes.
+    login = begin(client, "wait");
+    OK(keyfob_login_wait(login, 20000, &error));
+    CHECK(seen.calls == 1 && seen.refresh_len > 0 && seen.scope_len > 0);
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT("http://127.0.0.1/callback?code=1"), &error));
+    keyfob_login_free(login);
+    const char *token = token_of(client);
+    CHECK(strlen(token) == seen.access_len && memcmp(token, seen.access, seen.access_len) == 0);
+    lists(client);
+    OK(keyfob_refresh(client, &error));
+    CHECK(seen.calls == 2 && strcmp(token_of(client), token) != 0);
+    lists(client);
+
+    // A later run goes on with the store.
+    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
+    CHECK(strcmp(token_of(later), token_of(client)) == 0);
+    keyfob_client_free(later);
+
+    // Or with what the caller has kept.
+    OK(keyfob_options_set_store(options, NULL, 0, &error));
+    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(later, 0, buf, sizeof buf, &len, &error));
+    keyfob_token own;
+    memset(&own, 0, sizeof own);
+    own.access_token = seen.access;
+    own.access_token_len = seen.access_len;
+    own.refresh_token = seen.refresh;
+    own.refresh_token_len = seen.refresh_len;
+    own.scope = seen.scope;
+    own.scope_len = seen.scope_len;
+    own.obtained_at = seen.obtained_at;
+    own.expires_at = 1;
+    OK(keyfob_spacebring_restore(later, &own, &error));
+    CHECK(seen.calls == 2);
+    lists(later);
+    CHECK(seen.calls == 3);
+    own.access_token_len = 0;
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(later, &own, &error));
+    keyfob_client_free(later);
+
+    OK(keyfob_spacebring_revoke(client, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_spacebring_revoke(client, &error));
+
+    // The browser is elsewhere; a login outlives the client that began it.
+    login = begin(client, "paste");
+    pasted(callback, sizeof callback);
+    OK(keyfob_login_finish(login, TEXT(callback), &error));
+    keyfob_login_free(login);
+    lists(client);
+    login = begin(client, "paste");
+    pasted(callback, sizeof callback);
+    keyfob_client_free(client);
+    OK(keyfob_login_finish(login, TEXT(callback), &error));
+    keyfob_login_free(login);
+
+    // As documented to the letter.
+    OK(keyfob_options_set_without_state(options, 1, &error));
+    OK(keyfob_options_set_without_pkce(options, 1, &error));
+    OK(keyfob_options_set_without_redirect_uri(options, 1, &error));
+    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
+    login = begin(client, "paste");
+    pasted(callback, sizeof callback);
+    CHECK(strstr(callback, "state=") == NULL);
+    OK(keyfob_login_finish(login, TEXT(callback), &error));
+    keyfob_login_free(login);
+    keyfob_client_free(client);
+    keyfob_options_free(options);
+
+    // What is not this login's, or none at all.
+    OK(keyfob_spacebring_partner_from_env(NULL, &client, &error));
+    OK(keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
+    IS(KEYFOB_PROTOCOL,
+       keyfob_login_finish(login, TEXT("http://127.0.0.1/callback?code=abc&state=wrong"), &error));
+    keyfob_login_free(login);
+    OK(keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT("nonsense"), &error));
+    keyfob_login_free(login);
+    keyfob_client_free(client);
+}
+
+int main(void) {
+    customer();
+    partner();
+    return 0;
+}

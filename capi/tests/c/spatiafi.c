@@ -1,0 +1,229 @@
+// SpatiaFi through the C interface, against the sandbox.
+
+#include "check.h"
+
+typedef struct {
+    keyfob_client *client;
+    int calls;
+    char token[4096];
+    size_t token_len;
+    int64_t expires_at;
+    keyfob_status again;
+    keyfob_status beyond;
+    keyfob_status got;
+} renewals;
+
+// Calls back into the library.
+static void on_renewed(const keyfob_token *token, void *user) {
+    renewals *seen = (renewals *)user;
+    char buf[4096];
+    size_t len;
+    gathered body;
+    seen->calls++;
+    CHECK(token->access_token_len < sizeof seen->token);
+    memcpy(seen->token, token->access_token, token->access_token_len);
+    seen->token_len = token->access_token_len;
+    seen->expires_at = token->expires_at;
+    CHECK(token->refresh_token == NULL && token->refresh_token_len == 0);
+    CHECK(token->obtained_at > 1500000000 && token->obtained_at <= token->expires_at);
+    seen->again = keyfob_access_token(seen->client, 0, buf, sizeof buf, &len, NULL);
+    CHECK(seen->again != KEYFOB_OK || (len == seen->token_len && memcmp(buf, seen->token, len) == 0));
+    // More than any token lives.
+    seen->beyond = keyfob_authorization(seen->client, 1000000000, buf, sizeof buf, &len, NULL);
+    memset(&body, 0, sizeof body);
+    seen->got = keyfob_get(seen->client, TEXT("/api/info?item_id=x"), gather, &body, NULL, NULL);
+}
+
+static void tokens(void) {
+    static char value[4096], again[4096];
+    size_t len = 12345, needed = 0;
+    keyfob_client *client = spatiafi(sandbox_options());
+
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_authorization(client, 60, NULL, 0, &needed, &error));
+    OK(keyfob_authorization(client, 60, value, sizeof value, &len, &error));
+    CHECK(strncmp(value, "Bearer ", 7) == 0 && strlen(value) == len && needed == len + 1);
+    CHECK(strcmp(token_of(client), value + 7) == 0);
+
+    // To the byte.
+    memset(again, 'x', sizeof again);
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_authorization(client, 60, again, needed - 1, &len, &error));
+    CHECK(len == needed && again[0] == 'x');
+    OK(keyfob_authorization(client, 60, again, needed, &len, &error));
+    CHECK(strcmp(value, again) == 0 && len == needed - 1 && again[needed] == 'x');
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_access_token(client, 60, again, needed - 8, &len, &error));
+    OK(keyfob_access_token(client, 60, again, needed - 7, &len, &error));
+
+    // A refused token is replaced, once; NULL is the one in use.
+    OK(keyfob_invalidate(client, TEXT(value), &error));
+    const char *second = token_of(client);
+    CHECK(strcmp(second, value + 7) != 0);
+    OK(keyfob_invalidate(client, TEXT(value), &error));
+    OK(keyfob_invalidate(client, TEXT(value + 7), &error));
+    CHECK(strcmp(token_of(client), second) == 0);
+    OK(keyfob_invalidate(client, NULL, 0, &error));
+    const char *third = token_of(client);
+    CHECK(strcmp(third, second) != 0);
+    OK(keyfob_refresh(client, &error));
+    CHECK(strcmp(token_of(client), third) != 0);
+    IS(KEYFOB_INVALID_INPUT, keyfob_invalidate(client, TEXT("no token"), &error));
+
+    OK(keyfob_warning(client, value, sizeof value, &len, &error));
+    CHECK(len == 0 && value[0] == 0);
+    OK(keyfob_api_url(client, value, sizeof value, &len, &error));
+    CHECK(strcmp(value, env("SPATIAFI_API_URL")) == 0);
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_revoke(client, &error));
+    keyfob_client_free(client);
+}
+
+static void a_get(void) {
+    static gathered body;
+    static char url[512];
+    int http_status = -1;
+    keyfob_client *client = spatiafi(sandbox_options());
+    const char *path = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
+
+    OK(keyfob_get(client, TEXT(path), gather, &body, &http_status, &error));
+    CHECK(http_status == 200 && strstr(body.data, "ce-wildfire-risk") != NULL);
+    snprintf(url, sizeof url, "%s%s", env("SPATIAFI_API_URL"), path);
+    memset(&body, 0, sizeof body);
+    OK(keyfob_get(client, TEXT(url), gather, &body, NULL, &error));
+    CHECK(strstr(body.data, "ce-wildfire-risk") != NULL);
+
+    memset(&body, 0, sizeof body);
+    IS(KEYFOB_API_STATUS, keyfob_get(client, TEXT("/no/such/thing"), gather, &body, NULL, &error));
+    CHECK(error.http_status == 404 && body.calls == 0);
+    OK(keyfob_get(client, TEXT("/no/such/thing"), gather, &body, &http_status, &error));
+    CHECK(http_status == 404 && body.len > 0);
+
+    memset(&body, 0, sizeof body);
+    body.stop_at = 1;
+    http_status = -1;
+    IS(KEYFOB_STOPPED, keyfob_get(client, TEXT(path), gather, &body, &http_status, &error));
+    CHECK(body.calls == 1 && http_status == -1);
+
+    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("http://api.example.com/"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("ftp://api.example.com/"), gather, &body, NULL, &error));
+    keyfob_client_free(client);
+}
+
+static void renewed(void) {
+    static renewals seen;
+    keyfob_options *options = sandbox_options();
+    OK(keyfob_options_set_on_renewed(options, on_renewed, &seen, &error));
+    keyfob_client *client = spatiafi(options);
+    seen.client = client;
+    const char *token = token_of(client);
+    CHECK(seen.calls == 1 && strlen(token) == seen.token_len && memcmp(token, seen.token, seen.token_len) == 0);
+    CHECK(seen.again == KEYFOB_OK && seen.beyond == KEYFOB_OK && seen.got != KEYFOB_TIMEOUT);
+    token_of(client);
+    CHECK(seen.calls == 1);
+    OK(keyfob_refresh(client, &error));
+    CHECK(seen.calls == 2);
+    keyfob_client_free(client);
+}
+
+static void refusals(void) {
+    char buf[4096];
+    size_t len = 77;
+    keyfob_options *options = sandbox_options();
+    keyfob_client *client;
+    OK(keyfob_spatiafi_new(TEXT(env("SPATIAFI_CLIENT_ID")), TEXT("0123456789abcdef0123456789abcdef-wrong"), options,
+                           &client, &error));
+    IS(KEYFOB_REFUSED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    CHECK(error.http_status >= 400 && error.http_status < 500 && len == 77);
+    CHECK(strstr(error.message, "0123456789abcdef") == NULL);
+    CHECK(keyfob_authorization(client, 0, buf, sizeof buf, &len, NULL) == KEYFOB_REFUSED);
+    keyfob_client_free(client);
+
+    // Nobody listens on port 1, and nothing is sent to what is not https.
+    OK(keyfob_options_set_token_url(options, TEXT("http://127.0.0.1:1/token"), &error));
+    OK(keyfob_options_set_timeout_ms(options, 500, &error));
+    OK(keyfob_options_set_connect_timeout_ms(options, 200, &error));
+    OK(keyfob_options_set_get_timeout_ms(options, 500, &error));
+    OK(keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
+    keyfob_status status = keyfob_authorization(client, 0, buf, sizeof buf, &len, &error);
+    CHECK(status == KEYFOB_NETWORK || status == KEYFOB_TIMEOUT);
+    keyfob_client_free(client);
+    OK(keyfob_options_set_token_url(options, TEXT("http://auth.example.com/token"), &error));
+    client = (keyfob_client *)buf;
+    IS(KEYFOB_INVALID_INPUT,
+       keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
+    CHECK(client == (keyfob_client *)buf);
+    OK(keyfob_options_set_token_url(options, NULL, 0, &error));
+    OK(keyfob_options_set_ca_file(options, TEXT("/no/such/file"), &error));
+    IS(KEYFOB_INVALID_INPUT,
+       keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
+    keyfob_options_free(options);
+}
+
+typedef struct {
+    char json[4096];
+    int answer;
+    int calls;
+} saved;
+
+static int save(const char *json, size_t len, void *user) {
+    saved *kept = (saved *)user;
+    CHECK(len < sizeof kept->json);
+    memcpy(kept->json, json, len);
+    kept->json[len] = 0;
+    kept->calls++;
+    return kept->answer;
+}
+
+static void logins(void) {
+    static saved kept;
+    keyfob_client *client = NULL;
+    keyfob_options *options = sandbox_options();
+    const char *user = env("SPATIAFI_USERNAME"), *password = env("SPATIAFI_PASSWORD");
+
+    IS(KEYFOB_REFUSED, keyfob_spatiafi_login(TEXT(user), TEXT("wrong"), save, &kept, options, &client, &error));
+    CHECK(kept.calls == 0 && client == NULL);
+    OK(keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
+    CHECK(kept.calls == 1 && strstr(kept.json, "client_secret") != NULL);
+    token_of(client);
+    keyfob_client_free(client);
+
+    client = NULL;
+    kept.answer = 1;
+    IS(KEYFOB_STORE, keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
+    CHECK(kept.calls == 2 && client == NULL);
+
+    // Where the official client looks, and once only.
+    OK(keyfob_spatiafi_login(TEXT(user), TEXT(password), NULL, NULL, options, &client, &error));
+    keyfob_client_free(client);
+    IS(KEYFOB_STORE, keyfob_spatiafi_login(TEXT(user), TEXT(password), NULL, NULL, options, &client, &error));
+    keyfob_options_free(options);
+}
+
+static void from_env(void) {
+    keyfob_client *first, *second;
+    OK(keyfob_spatiafi_from_env(NULL, &first, &error));
+    const char *token = token_of(first);
+    keyfob_client_free(first);
+    // The next run finds it in the store; another profile does not.
+    OK(keyfob_spatiafi_from_env(NULL, &second, &error));
+    CHECK(strcmp(token_of(second), token) == 0);
+    keyfob_client_free(second);
+    keyfob_options *options = sandbox_options();
+    OK(keyfob_options_set_profile(options, TEXT("other"), &error));
+    OK(keyfob_spatiafi_from_env(options, &second, &error));
+    CHECK(strcmp(token_of(second), token) != 0);
+    keyfob_client_free(second);
+    OK(keyfob_options_set_profile(options, NULL, 0, &error));
+    OK(keyfob_options_set_store(options, TEXT(env("OTHER_STORE")), &error));
+    OK(keyfob_spatiafi_from_env(options, &second, &error));
+    CHECK(strcmp(token_of(second), token) != 0);
+    keyfob_client_free(second);
+    keyfob_options_free(options);
+}
+
+int main(void) {
+    tokens();
+    a_get();
+    renewed();
+    refusals();
+    logins();
+    from_env();
+    return 0;
+}
