@@ -34,7 +34,7 @@ impl Basic {
     }
 
     /// The value of the `Authorization` header.
-    pub fn header(&self) -> &Secret {
+    pub(crate) fn header(&self) -> &Secret {
         &self.header
     }
 }

@@ -312,7 +312,10 @@ impl CachingSource {
                 None => {
                     fetch.begin();
                     drop(fetch);
-                    return self.fetch(min_valid, Hurry::Needed, deadline.remaining());
+                    let fetched = self.fetch(min_valid, Hurry::Needed, deadline.remaining());
+                    // What was found in the store may be due, and live.
+                    return fetched
+                        .or_else(|error| self.living(min_valid).map_or(Err(error), |(t, _)| Ok(t)));
                 }
                 // A callback of the fetch that is under way: to wait for it would be to wait for itself.
                 Some(thread) if thread == this_thread() => return self.just_fetched(),
@@ -374,6 +377,12 @@ impl CachingSource {
         if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, min_valid)) {
             return Ok(token);
         }
+        let (mut hurry, mut deadline) = (hurry, deadline);
+        let early = Deadline::after(deadline.remaining() / 3);
+        if let Some(due) = before.as_ref().filter(|record| self.is_usable(record.token(), min_valid)) {
+            self.keep(Arc::new(due.token().clone()));
+            (hurry, deadline) = (Hurry::Early, &early);
+        }
         // An early renewal does not wait for another process that may be at the same.
         let wait = if hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
         let mut locked = store.lock(name, wait)?;
@@ -419,16 +428,20 @@ impl CachingSource {
         let token = record.token();
         let clock = self.http.clock();
         clock.recall(record.clock_offset(), token.obtained_at());
-        let now = clock.now();
-        let refused =
-            self.read().as_ref().is_some_and(|current| current.refused && current.token.is_same(token));
-        if refused || !token.is_valid_for(min_valid, now) || self.due_at(token).is_some_and(|due| now >= due)
-        {
+        let due = self.due_at(token).is_some_and(|due| clock.now() >= due);
+        if due || !self.is_usable(token, min_valid) {
             return None;
         }
         let token = Arc::new(token.clone());
         self.keep(token.clone());
         Some(token)
+    }
+
+    /// Whether a stored token lives long enough and has not been refused.
+    fn is_usable(&self, token: &Token, min_valid: Duration) -> bool {
+        let refused =
+            self.read().as_ref().is_some_and(|current| current.refused && current.token.is_same(token));
+        !refused && token.is_valid_for(min_valid, self.http.clock().now())
     }
 
     fn renewed(&self, token: &Token) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyfob::spacebring::{API_URL, Customer, Partner, scope};
-use keyfob::{Basic, CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
+use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
 
 use crate::args::SpacebringLogin;
 use crate::failure::Failure;
@@ -268,10 +268,7 @@ impl Service for Client {
 
     fn authorization(&self) -> Result<Secret, Failure> {
         match Self::auth()? {
-            Auth::Basic => {
-                let (id, secret) = Self::credentials()?;
-                Ok(Basic::new(&id, secret)?.header().clone())
-            }
+            Auth::Basic => Ok(self.customer()?.authorization().clone()),
             Auth::OAuth2 => Ok(self.token()?.authorization()),
         }
     }
