@@ -4,7 +4,7 @@
 //! then what it says (`error`, `code`). Anyone can make a browser send anything here.
 
 use crate::wire::oauth_code;
-use crate::words::printable;
+use crate::words::{self, printable};
 use crate::{ErrorKind, Secret, check, form};
 
 /// What a callback must carry to belong to a login.
@@ -111,7 +111,7 @@ pub(crate) fn judge(query: &[u8], expected: &Expected<'_>) -> Result<Secret, Rej
         (_, Err(why)) => Err(Failed::nonsense(format!("the callback's `code` {}", why.text()))),
         (Ok(Some(_)), Ok(Some(_))) => Err(Failed::nonsense("the callback has both `code` and `error`")),
         (Ok(None), Ok(None)) => Err(Failed::nonsense("the callback has neither `code` nor `error`")),
-        (Ok(Some(error)), Ok(None)) => Err(refusal(query, &error)),
+        (Ok(Some(error)), Ok(None)) => Err(refusal(query, &error, expected.state)),
         (Ok(None), Ok(Some(code))) => match check::value("`code` of the callback", code.expose()) {
             Ok(()) => Ok(code),
             Err(why) => Err(Failed::nonsense(why.to_string())),
@@ -119,10 +119,15 @@ pub(crate) fn judge(query: &[u8], expected: &Expected<'_>) -> Result<Secret, Rej
     }
 }
 
-/// RFC 6749 4.1.2.1.
-fn refusal(query: &[u8], error: &Secret) -> Rejection {
+/// RFC 6749 4.1.2.1. `sent` is what the server's words may not repeat.
+fn refusal(query: &[u8], error: &Secret, sent: Option<&Secret>) -> Rejection {
+    let repeats = |words: &str| words::repeats(words, sent.map(Secret::expose).into_iter());
+    let shown = |words: &str| match printable(words) {
+        words if repeats(&words) => "its text is withheld: it repeats a secret".to_owned(),
+        words => words,
+    };
     let error = error.expose_str().unwrap_or_default();
-    let code = oauth_code(error);
+    let code = oauth_code(error).filter(|code| !repeats(code));
     let next = match code {
         Some("access_denied") => "log in again and allow the access",
         Some("invalid_scope") => "check the scopes",
@@ -135,10 +140,10 @@ fn refusal(query: &[u8], error: &Secret) -> Rejection {
         }
         _ => "log in again",
     };
-    let mut what = format!("the server refused: {}", code.map_or_else(|| printable(error), str::to_owned));
+    let mut what = format!("the server refused: {}", code.map_or_else(|| shown(error), str::to_owned));
     match find(query, "error_description") {
         Ok(Some(words)) => {
-            let words = printable(words.expose_str().unwrap_or_default());
+            let words = shown(words.expose_str().unwrap_or_default());
             if !words.is_empty() {
                 what = what + ": " + words.trim_end_matches('.');
             }
@@ -293,6 +298,19 @@ mod tests {
             ("code=x", MISSING),
         ] {
             failed(&format!("state=right&{query}"), issuer, expected);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_state() {
+        let state = Secret::from("0123456789/bcdef");
+        for words in
+            ["error=0123456789%2Fbcdef", "error=x&error_description=of%20MDEyMzQ1Njc4OS9iY2RlZg%3D%3D"]
+        {
+            let query = format!("state=0123456789/bcdef&{words}");
+            let judged = judge(query.as_bytes(), &Expected { state: Some(&state), issuer: None });
+            let Err(Rejection::Failed(failed)) = judged else { panic!("{judged:?}") };
+            assert!(failed.what.ends_with(": its text is withheld: it repeats a secret"), "{}", failed.what);
         }
     }
 
