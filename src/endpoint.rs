@@ -143,6 +143,7 @@ impl Origin {
                 *authority == self.authority
                     || (authority.host().eq_ignore_ascii_case(&self.host)
                         && authority.port_u16().unwrap_or(default_port) == self.port
+                        && !has_bad_port(authority)
                         && !authority.as_str().contains('@'))
             })
     }
@@ -162,10 +163,15 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// Whether there is something in place of a port that is none: http takes it for no port at all.
+/// Whether there is something after the host that is no port: http takes it for none at all, or passes by it.
 pub(crate) fn has_bad_port(authority: &Authority) -> bool {
     let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
-    authority.port_u16().is_none() && host_and_port.len() > authority.host().len() + 1
+    let rest = host_and_port.strip_prefix(authority.host()).unwrap_or(host_and_port);
+    match rest.strip_prefix(':') {
+        None => !rest.is_empty(),
+        Some("") => false,
+        Some(port) => !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err(),
+    }
 }
 
 /// Whether a request would go unencrypted.
@@ -220,7 +226,9 @@ mod tests {
         refused("ftp://h/", "is neither https nor http");
         refused("https://u:p@h/", "holds a user name or password: give credentials separately");
         refused("https://h/#f", "has a fragment ('#'): remove it (RFC 6749 3.2)");
-        refused("http://127.0.0.1:99999/", "has a port that is no number up to 65535");
+        for host in ["127.0.0.1:99999", "127.0.0.1:8a", "127.0.0.1:+8", "[::1]a", "[::1]a:8"] {
+            refused(&format!("http://{host}/"), "has a port that is no number up to 65535");
+        }
     }
 
     #[test]
@@ -240,9 +248,14 @@ mod tests {
             ("http://localhost:8080/b", false),
             ("http://u@127.0.0.1:8080/b", false),
             ("http://127.0.0.1:8080.example.com/b", false),
+            ("http://127.0.0.1:8080a/b", false),
             ("/b", false),
         ] {
             assert_eq!(url.parse::<Uri>().is_ok_and(|uri| origin.contains(&uri)), same, "{url}");
         }
+        // What http takes for no port is not the default one.
+        let origin = Origin::of(&Uri::from_static("http://127.0.0.1/")).unwrap();
+        assert!(origin.contains(&Uri::from_static("http://127.0.0.1:80/")));
+        assert!(!origin.contains(&Uri::from_static("http://127.0.0.1:99999/")));
     }
 }
