@@ -77,7 +77,7 @@ impl Clock {
         // A clock that shows a time before the token came is behind. One that was ahead shows a time after it even when
         // the offset is taken off.
         let still_wrong = if offset > 0 { !since(local) } else { since(shift(local, offset)) };
-        if offset.abs() > TOLERANCE && still_wrong {
+        if offset.unsigned_abs() > TOLERANCE.unsigned_abs() && still_wrong {
             self.0.offset.store(offset, Ordering::Relaxed);
         }
     }
@@ -224,6 +224,8 @@ mod tests {
             clock.learn(at(0));
             let _ = clock.now();
             let _ = unix_seconds(clock.now());
+            clock.recall(extreme, at(0));
+            let _ = clock.now();
         }
     }
 
