@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::{Deadline, from_unix_seconds, unix_seconds};
 use crate::credentials::env_var;
 use crate::file::{self, NewFile};
+use crate::wire::object;
 use crate::{Error, ErrorKind, Secret, Token, check};
 
 /// What a record is called: tokens of one client, at one server, for one purpose.
@@ -315,14 +316,14 @@ fn failed(doing: &str, path: &Path, cause: &io::Error) -> Error {
     Error::store(format!("could not {doing} {}: {why}", file::shown(path)), cause)
 }
 
-enum Found {
+pub(crate) enum Found {
     Nothing,
     Unreadable,
     Record(Box<Record>),
 }
 
 impl Found {
-    fn into_record(self) -> Option<Record> {
+    pub(crate) fn into_record(self) -> Option<Record> {
         match self {
             Self::Record(record) => Some(*record),
             Self::Nothing | Self::Unreadable => None,
@@ -381,7 +382,7 @@ struct Version {
     version: u32,
 }
 
-fn encode(name: &RecordName, record: &Record) -> Secret {
+pub(crate) fn encode(name: &RecordName, record: &Record) -> Secret {
     let token = &record.token;
     let written = Written {
         version: VERSION,
@@ -402,8 +403,8 @@ fn encode(name: &RecordName, record: &Record) -> Secret {
     content
 }
 
-fn decode(content: &Secret, name: &RecordName, path: &Path) -> Result<Found, Error> {
-    let version = serde_json::from_slice(content.expose()).map_or(0, |Version { version }| version);
+pub(crate) fn decode(content: &Secret, name: &RecordName, path: &Path) -> Result<Found, Error> {
+    let version = object(content.expose()).map_or(0, |Version { version }| version);
     if version > VERSION {
         return Err(Error::new(
             ErrorKind::Store,
@@ -413,7 +414,7 @@ fn decode(content: &Secret, name: &RecordName, path: &Path) -> Result<Found, Err
             ),
         ));
     }
-    let record = serde_json::from_slice::<Read>(content.expose()).ok().and_then(|read| {
+    let record = object::<Read>(content.expose()).and_then(|read| {
         let same = read.version == VERSION
             && read.service == name.service
             && read.token_url == name.token_url

@@ -136,7 +136,7 @@ fn what_cannot_be_read_counts_as_absent_and_is_put_aside() {
     let huge = vec![b'x'; 2 << 20];
     let other = String::from_utf8(good.clone()).unwrap().replace("client", "klient");
     let cases: Vec<&[u8]> =
-        vec![b"", b"{", b"null", b"\xff\xfe", &good[..good.len() / 2], &huge, other.as_bytes()];
+        vec![b"", b"{", b"null", b"[5]", b"\xff\xfe", &good[..good.len() / 2], &huge, other.as_bytes()];
     for content in cases {
         fs::write(&path, content).unwrap();
         assert_eq!(loaded(&store), None);
