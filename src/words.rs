@@ -1,5 +1,7 @@
 //! A server's own words, as far as they are safe to show.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
@@ -38,8 +40,9 @@ pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]
     let readings = readings(text);
     secrets.any(|secret| {
         // What `printable` changed must still be recognized.
-        let printed =
-            std::str::from_utf8(secret).map(|secret| Secret::from(printable(secret))).unwrap_or_default();
+        let printed = std::str::from_utf8(secret)
+            .map(|text| Secret::from(printable_up_to(secret.len(), text)))
+            .unwrap_or_default();
         readings
             .iter()
             .any(|reading| shares_piece(reading, secret) || shares_piece(reading, printed.expose()))
@@ -78,7 +81,8 @@ fn readings(text: &str) -> Vec<Secret> {
 
 fn shares_piece(text: &Secret, secret: &[u8]) -> bool {
     let size = secret.len().clamp(1, PIECE);
-    secret.windows(size).any(|piece| text.expose().windows(size).any(|window| window == piece))
+    let pieces: HashSet<&[u8]> = text.expose().windows(size).collect();
+    secret.windows(size).any(|piece| pieces.contains(piece))
 }
 
 #[cfg(test)]
@@ -106,6 +110,9 @@ mod tests {
         ] {
             assert!(repeats(text), "{text}");
         }
+        // However far in.
+        let long = format!("{}tab\tand\tmore\ttabs", "x".repeat(300));
+        assert!(super::repeats("it was tab and more tabs", [long.as_bytes()].into_iter()));
         for text in ["the client secret is wrong", "", "invalid_client", "s3cr3t/with", "%%%", "a+b/c=="] {
             assert!(!repeats(text), "{text}");
         }
