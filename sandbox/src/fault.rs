@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Endpoint;
 use crate::answer::Answer;
+use crate::random;
 use crate::sync::lock;
 
 type Edit = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
@@ -20,6 +21,8 @@ pub struct Fault {
     headers: Vec<(String, String)>,
     delay: Duration,
     times: Option<u64>,
+    /// Set if it does not wait in a queue.
+    share: Option<f64>,
 }
 
 #[derive(Clone)]
@@ -31,7 +34,7 @@ enum Kind {
 
 impl Fault {
     fn new(kind: Kind) -> Self {
-        Self { kind, headers: Vec::new(), delay: Duration::ZERO, times: Some(1) }
+        Self { kind, headers: Vec::new(), delay: Duration::ZERO, times: Some(1), share: None }
     }
 
     /// An answer with this status and an empty body.
@@ -121,6 +124,13 @@ impl Fault {
         self
     }
 
+    /// Happens to this share of the requests, at random and before queued ones, until
+    /// [`Servers::clear_faults`](crate::Servers::clear_faults): 0.01 is one request in a hundred.
+    pub fn at_random(mut self, share: f64) -> Self {
+        self.share = Some(share);
+        self
+    }
+
     pub(crate) fn own_delay(&self) -> Option<Duration> {
         (!self.delay.is_zero()).then_some(self.delay)
     }
@@ -152,6 +162,7 @@ impl fmt::Debug for Fault {
             .field("headers", &self.headers)
             .field("delay", &self.delay)
             .field("times", &self.times)
+            .field("share", &self.share)
             .finish()
     }
 }
@@ -174,6 +185,7 @@ pub(crate) struct Faults(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     queues: HashMap<Endpoint, VecDeque<Queued>>,
+    random: HashMap<Endpoint, Vec<Queued>>,
     delays: HashMap<Endpoint, Lane>,
     lanes: u64,
     used_up: Vec<Lane>,
@@ -192,7 +204,14 @@ impl Faults {
         if left == Some(0) {
             return;
         }
-        lock(&self.0).queues.entry(endpoint).or_default().push_back(Queued { fault, left, lane });
+        let is_random = fault.share.is_some();
+        let queued = Queued { fault, left, lane };
+        let waiting = &mut lock(&self.0);
+        if is_random {
+            waiting.random.entry(endpoint).or_default().push(queued);
+        } else {
+            waiting.queues.entry(endpoint).or_default().push_back(queued);
+        }
     }
 
     /// Sets or ends the lasting delay of an endpoint and returns the lane that is not needed any more.
@@ -207,6 +226,9 @@ impl Faults {
     /// Chooses the lane of a request that arrives now; `None` is the fast one. Uses up a delayed fault.
     pub(crate) fn choose(&self, endpoint: Endpoint) -> Option<Lane> {
         let mut waiting = lock(&self.0);
+        if let Some(random) = waiting.draw(endpoint, true) {
+            return random.lane;
+        }
         let delayed = waiting.queues.get(&endpoint).and_then(|queue| queue.front()?.lane);
         if delayed.is_some() {
             waiting.use_up(endpoint);
@@ -218,6 +240,9 @@ impl Faults {
     /// Uses up the fault of a request that is answered now and has not met one with a delay of its own.
     pub(crate) fn take(&self, endpoint: Endpoint) -> Option<Arc<Fault>> {
         let mut waiting = lock(&self.0);
+        if let Some(random) = waiting.draw(endpoint, false) {
+            return Some(Arc::clone(&random.fault));
+        }
         let first = waiting.queues.get(&endpoint)?.front()?;
         first.lane.is_none().then(|| waiting.use_up(endpoint))?
     }
@@ -225,8 +250,9 @@ impl Faults {
     /// Drops what is queued; lasting delays stay.
     pub(crate) fn clear(&self) {
         let mut waiting = lock(&self.0);
-        let lanes: Vec<_> =
+        let mut lanes: Vec<_> =
             waiting.queues.drain().flat_map(|(_, queue)| queue).filter_map(|q| q.lane).collect();
+        lanes.extend(waiting.random.drain().flat_map(|(_, faults)| faults).filter_map(|q| q.lane));
         waiting.used_up.extend(lanes);
     }
 
@@ -237,6 +263,16 @@ impl Faults {
 }
 
 impl Waiting {
+    /// One of the random faults with or without a delay of its own, or none.
+    fn draw(&self, endpoint: Endpoint, delayed: bool) -> Option<&Queued> {
+        let faults = self.random.get(&endpoint)?;
+        let mut left = random::fraction();
+        faults.iter().filter(|random| random.lane.is_some() == delayed).find(|random| {
+            left -= random.fault.share.unwrap_or_default();
+            left < 0.0
+        })
+    }
+
     fn use_up(&mut self, endpoint: Endpoint) -> Option<Arc<Fault>> {
         let queue = self.queues.get_mut(&endpoint)?;
         let first = queue.front_mut()?;

@@ -37,6 +37,7 @@ pub(crate) trait Service: Send + Sync + 'static {
 pub(crate) struct Common {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
+    pub(crate) faulted: Counters,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
 }
@@ -156,6 +157,7 @@ impl Handler {
             None => self.proper_answer(endpoint, &request),
             Some(fault) => {
                 if fault.replaces_answer() {
+                    self.common.faulted.add(endpoint);
                     self.service.fail(endpoint, &request);
                 }
                 fault.answer(|| self.proper_answer(endpoint, &request))

@@ -1,4 +1,4 @@
-//! Names and secrets that nobody can guess.
+//! Names and secrets that nobody can guess, and chance.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,4 +8,15 @@ pub(crate) fn text(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
     URL_SAFE_NO_PAD.encode(random)
+}
+
+/// True for this share of the calls.
+pub(crate) fn happens(share: f64) -> bool {
+    share > 0.0 && fraction() < share
+}
+
+/// Uniform in `0.0..1.0`.
+pub(crate) fn fraction() -> f64 {
+    let random = getrandom::u32().expect("the operating system gives random bytes");
+    f64::from(random) / (f64::from(u32::MAX) + 1.0)
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::fault::Lane;
 use crate::origin::{Common, Origin, Service};
-use crate::tls::TestAuthority;
+use crate::tls::{Front, TestAuthority};
 use crate::{Clock, Endpoint, Fault, LoggedRequest, ServerCertificate};
 
 /// The servers of a sandbox: [`Sandbox`](crate::Sandbox) and [`SpacebringSandbox`](crate::SpacebringSandbox) are
@@ -67,6 +67,7 @@ impl Servers {
 
     pub(crate) fn reset_counts(&self) {
         self.common.counters.reset();
+        self.common.faulted.reset();
     }
 }
 
@@ -126,6 +127,14 @@ impl Servers {
         }
     }
 
+    /// Cuts connections at this share of the requests: half of them before the request is passed on, half in the middle of
+    /// the answer. Of no effect without TLS. Default: 0.
+    pub fn set_cuts(&self, share: f64) {
+        for front in self.origins.iter().filter_map(Origin::front) {
+            front.set_cuts(share);
+        }
+    }
+
     fn open_lane(&self, delay: Duration, fault: Option<&Arc<Fault>>) -> Lane {
         let lane = self.common.faults.new_lane();
         for origin in &self.origins {
@@ -152,6 +161,16 @@ impl Servers {
     /// How many requests of an endpoint arrived, answered or not.
     pub fn count(&self, endpoint: Endpoint) -> u64 {
         self.common.counters.get(endpoint)
+    }
+
+    /// How many requests of an endpoint were answered by a fault in place of the service.
+    pub fn faulted(&self, endpoint: Endpoint) -> u64 {
+        self.common.faulted.get(endpoint)
+    }
+
+    /// How many connections were cut: see [`Servers::set_cuts`].
+    pub fn cuts(&self) -> u64 {
+        self.origins.iter().filter_map(Origin::front).map(Front::cuts).sum()
     }
 
     /// How many requests arrived in all.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -14,6 +14,7 @@ use rcgen::{
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
+use crate::random;
 use crate::sync::lock;
 
 /// The certificate that a sandbox shows.
@@ -95,6 +96,9 @@ struct Shared {
     config: Mutex<Arc<ServerConfig>>,
     closing: AtomicBool,
     open: Mutex<HashMap<SocketAddr, TcpStream>>,
+    /// The bits of a share.
+    cut_share: AtomicU64,
+    cuts: AtomicU64,
 }
 
 impl Front {
@@ -106,6 +110,8 @@ impl Front {
             config: Mutex::new(config),
             closing: AtomicBool::new(false),
             open: Mutex::default(),
+            cut_share: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
         });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -121,6 +127,14 @@ impl Front {
     /// Shows another certificate from the next connection on.
     pub(crate) fn set_config(&self, config: Arc<ServerConfig>) {
         *lock(&self.shared.config) = config;
+    }
+
+    pub(crate) fn set_cuts(&self, share: f64) {
+        self.shared.cut_share.store(share.to_bits(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::SeqCst)
     }
 }
 
@@ -164,54 +178,78 @@ impl Shared {
         upstream.set_nodelay(true)?;
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _ = seal(&tls, &upstream, client);
+                let _ = self.seal(&tls, &upstream, client);
                 let _ = client.shutdown(Shutdown::Both);
             });
-            let opened = unseal(&tls, client, &upstream);
+            let opened = self.unseal(&tls, client, &upstream);
             let _ = upstream.shutdown(Shutdown::Both);
             opened
         })
     }
-}
 
-/// Client to server: reads TLS, writes what was in it. Shakes hands on the way.
-fn unseal(tls: &Mutex<ServerConnection>, mut client: &TcpStream, mut upstream: &TcpStream) -> io::Result<()> {
-    let mut sealed = vec![0; 16 * 1024];
-    loop {
-        let length = client.read(&mut sealed)?;
-        if length == 0 {
-            return Ok(());
+    /// Client to server: reads TLS, writes what was in it. Shakes hands on the way.
+    fn unseal(
+        &self,
+        tls: &Mutex<ServerConnection>,
+        mut client: &TcpStream,
+        mut upstream: &TcpStream,
+    ) -> io::Result<()> {
+        let mut sealed = vec![0; 16 * 1024];
+        loop {
+            let length = client.read(&mut sealed)?;
+            if length == 0 {
+                return Ok(());
+            }
+            let mut rest = &sealed[..length];
+            let mut plain = Vec::new();
+            {
+                let mut tls = lock(tls);
+                while !rest.is_empty() {
+                    tls.read_tls(&mut rest)?;
+                    let state = tls.process_new_packets().map_err(io::Error::other);
+                    // A refused handshake still has its alert to send.
+                    flush(&mut tls, client)?;
+                    let start = plain.len();
+                    plain.resize(start + state?.plaintext_bytes_to_read(), 0);
+                    tls.reader().read_exact(&mut plain[start..])?;
+                }
+            }
+            if !plain.is_empty() && self.cuts() {
+                return Ok(());
+            }
+            upstream.write_all(&plain)?;
         }
-        let mut rest = &sealed[..length];
-        let mut plain = Vec::new();
-        {
+    }
+
+    /// Server to client.
+    fn seal(
+        &self,
+        tls: &Mutex<ServerConnection>,
+        mut upstream: &TcpStream,
+        client: &TcpStream,
+    ) -> io::Result<()> {
+        let mut plain = vec![0; 16 * 1024];
+        loop {
+            let length = upstream.read(&mut plain)?;
             let mut tls = lock(tls);
-            while !rest.is_empty() {
-                tls.read_tls(&mut rest)?;
-                let state = tls.process_new_packets().map_err(io::Error::other);
-                // A refused handshake still has its alert to send.
-                flush(&mut tls, client)?;
-                let start = plain.len();
-                plain.resize(start + state?.plaintext_bytes_to_read(), 0);
-                tls.reader().read_exact(&mut plain[start..])?;
+            if length == 0 {
+                tls.send_close_notify();
+                return flush(&mut tls, client);
+            }
+            let cut = self.cuts();
+            tls.writer().write_all(&plain[..if cut { length / 2 } else { length }])?;
+            flush(&mut tls, client)?;
+            if cut {
+                return Ok(());
             }
         }
-        upstream.write_all(&plain)?;
     }
-}
 
-/// Server to client.
-fn seal(tls: &Mutex<ServerConnection>, mut upstream: &TcpStream, client: &TcpStream) -> io::Result<()> {
-    let mut plain = vec![0; 16 * 1024];
-    loop {
-        let length = upstream.read(&mut plain)?;
-        let mut tls = lock(tls);
-        if length == 0 {
-            tls.send_close_notify();
-            return flush(&mut tls, client);
-        }
-        tls.writer().write_all(&plain[..length])?;
-        flush(&mut tls, client)?;
+    /// Whether to cut here, which is one of two places for each request.
+    fn cuts(&self) -> bool {
+        let cut = random::happens(f64::from_bits(self.cut_share.load(Ordering::SeqCst)) / 2.0);
+        self.cuts.fetch_add(cut.into(), Ordering::SeqCst);
+        cut
     }
 }
 

@@ -214,3 +214,19 @@ fn faults_may_be_queued_and_cleared_while_requests_run() {
     });
     assert_eq!(it.sandbox.count(Endpoint::Info), 200);
 }
+
+#[test]
+fn random_faults_come_as_often_as_they_should_until_cleared() {
+    let it = Setting::new();
+    it.fault(Fault::status(503).at_random(0.25));
+    it.fault(Fault::delay(Duration::from_millis(1)).at_random(0.25));
+    it.fault(Fault::status(429).times(20));
+    let statuses: [u16; 400] = it.statuses();
+    let count = |wanted| statuses.iter().filter(|&&status| status == wanted).count();
+    // Of the 300 without a delay a quarter; to be off by as much is less likely than one in 10^9.
+    assert!((25..=130).contains(&count(503)), "{}", count(503));
+    assert_eq!(count(429), 20, "queued ones come all the same");
+    assert_eq!(it.sandbox.faulted(Endpoint::Info), (count(503) + count(429)) as u64);
+    it.sandbox.clear_faults();
+    assert_eq!(it.statuses(), [200; 20]);
+}

@@ -170,3 +170,25 @@ impl Tls {
         rustls::StreamOwned::new(connection, socket)
     }
 }
+
+#[test]
+fn connections_can_be_cut_at_random() {
+    let sandbox = Sandbox::start_tls();
+    let agent = trusting_agent(&sandbox.ca_pem().unwrap());
+    let token = access_token(&sandbox, &agent);
+    let attempt = || {
+        let authorization = bearer(&token);
+        try_call(&agent, "GET", &info_url(&sandbox), &[("authorization", &authorization)], "").is_ok()
+    };
+    assert!((0..10).all(|_| attempt()));
+    assert_eq!(sandbox.cuts(), 0);
+    sandbox.set_cuts(1.0);
+    let failed = (0..40).filter(|_| !attempt()).count();
+    // Cut at one of two places with a half each: three of four fail.
+    assert!(failed > 10, "{failed}");
+    assert_eq!(sandbox.cuts(), failed as u64);
+    sandbox.set_cuts(0.0);
+    // The pool may hold a connection that was cut.
+    let _ = attempt();
+    assert!((0..10).all(|_| attempt()));
+}
