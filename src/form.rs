@@ -63,6 +63,7 @@ fn append(out: &mut Secret, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seeded::{Seeded, runs};
 
     fn text(secret: &Secret) -> &str {
         secret.expose_str().unwrap()
@@ -83,6 +84,34 @@ mod tests {
             [("a%20b%2b+", "a b+ "), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%%41", "%A"), ("", "")]
         {
             assert_eq!(text(&decode_value(encoded.as_bytes())), decoded);
+        }
+    }
+
+    /// Both ways, against the crate `url`.
+    #[test]
+    fn forms_are_those_of_everyone_else() {
+        let mut seeded = Seeded::new(1);
+        for _ in 0..runs(5_000) {
+            let value = seeded.bytes(64);
+            let theirs: String = form_urlencoded::byte_serialize(&value).collect();
+            assert_eq!(text(&encode_value(&value)), theirs);
+            assert_eq!(decode_value(theirs.as_bytes()).expose(), value);
+
+            let pairs: Vec<_> = (0..seeded.below(5)).map(|_| (seeded.text(12), seeded.text(24))).collect();
+            let ours: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            let body = encode(&ours);
+            let theirs = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            assert_eq!(text(&body), theirs);
+            assert_eq!(form_urlencoded::parse(body.expose()).into_owned().collect::<Vec<_>>(), pairs);
+
+            // What nobody encoded with care: every byte, and much of what means something.
+            let rough: Vec<u8> = value
+                .iter()
+                .map(|&byte| if byte < 0x80 { b"%+0aF4 2"[usize::from(byte % 8)] } else { byte })
+                .collect();
+            let read = form_urlencoded::parse(&rough).next().map(|(name, _)| name.into_owned());
+            let decoded = decode_value(&rough);
+            assert_eq!(String::from_utf8_lossy(decoded.expose()), read.unwrap_or_default(), "{rough:?}");
         }
     }
 

@@ -190,9 +190,8 @@ mod tests {
     #[test]
     fn signatures_equal_jsonwebtoken() {
         use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-        let runs = std::env::var("KEYFOB_RUNS").map_or(100_000, |n| n.parse().unwrap());
         let mut random = [0_u8; 256];
-        for _ in 0..runs {
+        for _ in 0..crate::seeded::runs(100_000) {
             getrandom::fill(&mut random).unwrap();
             let secret = &random[..=usize::from(random[255]) % 128];
             let text: String = random[128..200].iter().map(|&b| char::from(b)).collect();

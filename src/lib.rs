@@ -20,6 +20,8 @@ mod random;
 mod redirect;
 mod resolver;
 mod secret;
+#[cfg(test)]
+mod seeded;
 mod source;
 pub mod spacebring;
 pub mod spatiafi;

@@ -531,6 +531,8 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
+    use crate::clock::from_unix_seconds;
+    use crate::seeded::{Seeded, runs};
     use crate::{Clock, Secret};
 
     const LIFETIME: Duration = Duration::from_secs(100);
@@ -581,6 +583,42 @@ mod tests {
             let (source, grant) = source(lifetime);
             gives(&source, Duration::ZERO, "token-1");
             grant.clock.advance(lifetime - margin - NS);
+            gives(&source, Duration::ZERO, "token-1");
+            grant.clock.advance(NS);
+            gives(&source, Duration::ZERO, "token-2");
+        }
+    }
+
+    /// Over all of `u64`, and clocks before 1970.
+    #[test]
+    fn the_margin_over_all_lifetimes_and_clocks() {
+        let mut seeded = Seeded::new(5);
+        let mut source = CachingSource::new(Http::new(), source(LIFETIME).1);
+        for _ in 0..runs(20_000) {
+            source.jitter = [0.9, 1.0, 0.95][seeded.below(3)];
+            let obtained_at = from_unix_seconds(seeded.any_seconds());
+            let lifetime =
+                Duration::new(seeded.any_number(), u32::try_from(seeded.below(1_000_000_000)).unwrap());
+            let Some(expires_at) = obtained_at.checked_add(lifetime) else { continue };
+            let token = Token::new("abc", obtained_at).unwrap().with_expires_at(expires_at);
+            let due_at = source.due_at(&token).expect("within its life");
+            let early = expires_at.duration_since(due_at).expect("not after its end");
+            assert!(
+                due_at >= obtained_at && early <= Duration::from_secs(60),
+                "{token:?} is due at {due_at:?}"
+            );
+            let whole = (lifetime / 5).min(Duration::from_secs(60));
+            assert!(early <= whole && early + NS >= whole.mul_f64(0.9), "{early:?} of {whole:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_works_before_1970_too() {
+        for start in [-62_000_000_000, -1_000_000_000, -50, -1] {
+            let (source, grant) = source(LIFETIME);
+            grant.clock.set(from_unix_seconds(start));
+            gives(&source, LIFETIME, "token-1");
+            grant.clock.advance(Duration::from_secs(80) - NS);
             gives(&source, Duration::ZERO, "token-1");
             grant.clock.advance(NS);
             gives(&source, Duration::ZERO, "token-2");

@@ -119,6 +119,8 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::from_unix_seconds;
+    use crate::seeded::{Seeded, runs};
 
     const EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -140,6 +142,45 @@ mod tests {
             (Duration::from_secs(60), at - Duration::from_secs(60) - ns, true),
         ] {
             assert_eq!(token.is_valid_for(min_valid, now), valid, "{min_valid:?} {now:?}");
+        }
+    }
+
+    /// Over all of `u64`, and clocks before 1970: against integers that cannot overflow.
+    #[test]
+    fn validity_over_all_times() {
+        let mut seeded = Seeded::new(4);
+        let time = |seeded: &mut Seeded| {
+            let seconds = seeded.any_seconds();
+            let nanos = u32::try_from(seeded.below(1_000_000_000)).unwrap();
+            let time = from_unix_seconds(seconds).checked_add(Duration::from_nanos(nanos.into()));
+            (time.unwrap(), i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
+        };
+        for _ in 0..runs(50_000) {
+            let (expires_at, end) = time(&mut seeded);
+            // Near its end, or anywhere.
+            let (now, at) = match seeded.below(3) {
+                0 => time(&mut seeded),
+                1 => (expires_at, end),
+                _ => {
+                    let before = seeded.any_number();
+                    match expires_at.checked_sub(Duration::from_nanos(before)) {
+                        Some(now) => (now, end - i128::from(before)),
+                        None => continue,
+                    }
+                }
+            };
+            let left = u128::try_from(end - at).unwrap_or(0);
+            let min_valid = match seeded.below(3) {
+                0 => Duration::from_secs(seeded.any_number()),
+                1 => Duration::from_nanos(seeded.any_number()),
+                _ => Duration::from_nanos(
+                    u64::try_from(left).unwrap_or(u64::MAX).saturating_add(seeded.number() % 2),
+                ),
+            };
+            let token = token().with_expires_at(expires_at);
+            assert_eq!(token.remaining(now).as_nanos(), left, "{end} at {at}");
+            let valid = left > 0 && left >= min_valid.as_nanos();
+            assert_eq!(token.is_valid_for(min_valid, now), valid, "{end} at {at} for {min_valid:?}");
         }
     }
 

@@ -238,6 +238,8 @@ impl<'de> Deserialize<'de> for Loose {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::from_unix_seconds;
+    use crate::seeded::{Seeded, runs};
 
     fn parse(json: &str) -> TokenAnswer {
         TokenAnswer::parse(&Secret::from(json)).expect(json)
@@ -277,6 +279,52 @@ mod tests {
             (r#","expires_at":"2026-01-01T00:00:00Z","expires_in":60"#, Some(at(1_060))),
         ] {
             assert_eq!(token(extra).expect(extra).expires_at(), expected, "{extra}");
+        }
+    }
+
+    /// Whatever a server says, and whatever the clock shows: against integers that cannot overflow.
+    #[test]
+    fn lifetimes_over_all_numbers_and_clocks() {
+        let range = i128::from(i64::MIN)..=i128::from(i64::MAX);
+        let in_seconds = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i128::from(since.as_secs()),
+            Err(before) => -i128::from(before.duration().as_secs()),
+        };
+        // What a number of JSON holds of an integer (RFC 8259 6).
+        let is_exact = |number: i128| number.unsigned_abs() <= 1 << 53;
+        let mut seeded = Seeded::new(3);
+        for _ in 0..runs(20_000) {
+            let obtained = seeded.any_seconds();
+            let obtained_at = from_unix_seconds(obtained);
+            let sign = if seeded.below(4) == 0 { -1 } else { 1 };
+            let expires_in = (seeded.below(3) > 0).then(|| sign * i128::from(seeded.any_number()));
+            let expires_at = (seeded.below(3) > 0).then(|| i128::from(seeded.any_seconds()));
+            let quote = ["", "\""][seeded.below(2)];
+            let mut json = r#"{"access_token":"abc","token_type":"bearer""#.to_owned();
+            for (name, number) in [("expires_in", expires_in), ("expires_at", expires_at)] {
+                let number = number.map(|number| format!(r#","{name}":{quote}{number}{quote}"#));
+                json.push_str(&number.unwrap_or_default());
+            }
+            let ours = parse(&(json.clone() + "}")).into_token(obtained_at).expect(&json).expires_at();
+
+            let relative = expires_in.map(|number| i128::from(obtained) + number.max(0));
+            let within = |at: &i128| range.contains(at);
+            let expected = [relative.filter(within), expires_at.filter(within)].into_iter().flatten().min();
+            let shown = format!("{json} at {obtained}: {:?}, expected {expected:?}", ours.map(in_seconds));
+            if [expires_in, expires_at].into_iter().flatten().all(is_exact) {
+                assert_eq!(ours.map(in_seconds), expected, "{shown}");
+            } else if let (Some(ours), Some(expected)) = (ours.map(in_seconds), expected) {
+                let off = (ours - expected).unsigned_abs();
+                let largest = [expires_in, expires_at].into_iter().flatten().map(i128::unsigned_abs).max();
+                assert!(off <= 1 + (largest.unwrap_or(0) >> 52), "{shown}");
+            }
+            // Never longer than was said.
+            if let (Some(ours), Some(said)) = (ours.map(in_seconds), relative) {
+                assert!(
+                    ours <= said + 1 + (said >> 52).abs() + (i128::from(obtained) >> 52).abs(),
+                    "{shown}"
+                );
+            }
         }
     }
 

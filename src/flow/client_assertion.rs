@@ -140,3 +140,72 @@ impl Grant for ClientAssertion {
         self.run(http)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+
+    use crate::Clock;
+    use crate::clock::from_unix_seconds;
+    use crate::seeded::{Seeded, runs};
+
+    #[derive(serde::Serialize)]
+    struct Claims<'a> {
+        iss: &'a str,
+        sub: &'a str,
+        aud: &'a str,
+        iat: i64,
+        exp: i64,
+        jti: &'a str,
+    }
+
+    /// Byte for byte what `serde_json` and `jsonwebtoken` make of the same claims, at any time; and no `jti` comes
+    /// twice. `KEYFOB_RUNS` sets the number.
+    #[test]
+    fn assertions_equal_a_second_implementation_and_no_jti_comes_twice() {
+        let mut seeded = Seeded::new(2);
+        let mut seen = HashSet::new();
+        let clock = Clock::manual(from_unix_seconds(0));
+        let http = Http::new().with_clock(clock.clone());
+        let runs = runs(5_000);
+        let (mut minted, mut repeated) = (0, 0);
+        while minted < runs {
+            let (id, secret, aud) = (seeded.text(24), seeded.bytes(100), seeded.text(24));
+            let flow = ClientAssertion::new("http://127.0.0.1/token", &id, secret.clone())
+                .and_then(|flow| flow.with_audience(&aud));
+            let Ok(flow) = flow else { continue };
+            let (now, lifetime) = (seeded.any_seconds().max(-i64::MAX), seeded.any_number());
+            clock.set(from_unix_seconds(now));
+            let flow = flow.with_lifetime(Duration::from_secs(lifetime));
+            for _ in 0..16 {
+                let payload = flow.payload(&http).unwrap();
+                let jwt = payload.assertion.as_ref().and_then(Secret::expose_str).unwrap();
+                let [header, claims, signature] = jwt.split('.').collect::<Vec<_>>()[..] else {
+                    panic!("{jwt}")
+                };
+
+                let came: serde_json::Value =
+                    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+                let jti = came["jti"].as_str().unwrap();
+                let raw: [u8; 16] = URL_SAFE_NO_PAD.decode(jti).unwrap().try_into().expect("128 bits");
+                minted += 1;
+                repeated += u64::from(!seen.insert(u128::from_le_bytes(raw)));
+
+                let exp = i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_add(now);
+                let expected = Claims { iss: &id, sub: &id, aud: &aud, iat: now, exp, jti };
+                assert_eq!(claims, URL_SAFE_NO_PAD.encode(serde_json::to_vec(&expected).unwrap()));
+                assert_eq!(header, URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#));
+                let input = format!("{header}.{claims}");
+                let key = EncodingKey::from_secret(&secret);
+                assert_eq!(signature, crypto::sign(input.as_bytes(), &key, Algorithm::HS256).unwrap());
+            }
+        }
+        println!("{repeated} of {minted} jti repeated");
+        assert_eq!(repeated, 0);
+    }
+}
