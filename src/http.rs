@@ -479,12 +479,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// As if it had come just now, for fuzz targets.
+    #[cfg(feature = "internals")]
+    pub(crate) fn made(status: u16, body: Secret, payload: Payload) -> Self {
+        let sent = Deadline::after(Duration::MAX);
+        Self { status, body, cut: None, date: None, retry_after: None, payload, sent }
+    }
+
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// The token in it; the clock learns from its `Date`.
-    fn token(&self, call: &Call<'_>, clock: &Clock) -> Result<Token, Error> {
+    pub(crate) fn token(&self, call: &Call<'_>, clock: &Clock) -> Result<Token, Error> {
         let parsed = TokenAnswer::parse(&self.body);
         if !self.is_success() || parsed.as_ref().is_some_and(TokenAnswer::has_error) {
             return Err(self.refusal(call, parsed.as_ref()));
@@ -750,7 +757,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration
     Some(date.duration_since(clock.now()).unwrap_or_default())
 }
 
-fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+pub(crate) fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 

@@ -14,6 +14,9 @@ mod file;
 pub mod flow;
 mod form;
 mod http;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod jwt;
 mod pace;
 mod random;
@@ -43,10 +46,3 @@ pub use spatiafi::SpatiaFi;
 pub use store::{FileStore, LockedRecord, Record, RecordName, TokenStore};
 pub use token::Token;
 pub use ureq;
-
-/// Private parts for this repository's own benchmarks and fuzz targets. Not covered by semantic versioning.
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod internals {
-    pub use crate::jwt::AssertionKey;
-}

@@ -355,14 +355,14 @@ impl Connection {
 }
 
 /// A `GET` with one `Host` (RFC 9112 3.2).
-struct Request {
+pub(crate) struct Request {
     target: Secret,
     host: Secret,
 }
 
 impl Request {
     /// Or the status to answer with.
-    fn parse(head: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(head: &[u8]) -> Result<Self, &'static str> {
         const BAD: &str = "400 Bad Request";
         let mut lines = head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let words: Vec<_> = lines.next().unwrap_or_default().split(|&b| b == b' ').collect();
@@ -387,7 +387,7 @@ impl Request {
 
     /// The target of a request that is meant for this address: a name that someone pointed here (DNS rebinding) is
     /// not.
-    fn target(&self, address: SocketAddr) -> Result<&[u8], &'static str> {
+    pub(crate) fn target(&self, address: SocketAddr) -> Result<&[u8], &'static str> {
         let full = address.to_string();
         // A browser leaves the default port out.
         let short = full.strip_suffix(":80").unwrap_or(&full);
