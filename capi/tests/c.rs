@@ -19,9 +19,10 @@ use support::{Flavor, Program, header, library};
 /// A program of `tests/c`, and how it is run.
 type Topic = (&'static str, fn(&Program));
 
-const TOPICS: [Topic; 7] = [
+const TOPICS: [Topic; 8] = [
     ("abi", alone),
     ("input", alone),
+    ("random", at_random),
     ("spatiafi", at_spatiafi),
     ("spacebring", at_spacebring),
     ("fork", slowly),
@@ -49,6 +50,13 @@ fn all(flavor: Flavor) {
 
 fn alone(program: &Program) {
     program.passes(program.command());
+}
+
+/// `KEYFOB_RUNS` sets how often.
+fn at_random(program: &Program) {
+    let rounds = std::env::var("KEYFOB_RUNS").unwrap_or_else(|_| "3000".to_owned());
+    let output = program.passes(program.command().env("ROUNDS", rounds).env("SEED", "1"));
+    println!("{output}");
 }
 
 fn at_spatiafi(program: &Program) {
@@ -126,6 +134,11 @@ fn the_binary_interface() {
 #[test]
 fn bad_input() {
     topic("input");
+}
+
+#[test]
+fn random_input() {
+    topic("random");
 }
 
 #[test]
