@@ -63,7 +63,8 @@ fn split(url: &str) -> Option<(String, String, u16)> {
                 80
             }
         }
-        port => port.parse().ok()?,
+        port if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok()?,
+        _ => return None,
     };
     (!host.is_empty()).then(|| (scheme, host.to_ascii_lowercase(), port))
 }
