@@ -68,11 +68,14 @@ fn readings(text: &str) -> Vec<Secret> {
             .into();
         let runs =
             standard.expose().split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'/'));
-        for run in runs {
-            // Where it starts is unknown if something stands right before it.
-            for run in (0..4).filter_map(|start| run.get(start..)) {
-                let whole = run.len() - usize::from(run.len() % 4 == 1);
-                readings.extend(base64.decode(&run[..whole]).map(Secret::from));
+        for run in runs.filter(|run| !run.is_empty()) {
+            // It may start anywhere in a group of four: what is missing is filled up, and decodes to something else.
+            for missing in 0..4 {
+                let mut groups = Secret::with_capacity(missing + run.len());
+                groups.extend(&b"AAA"[..missing]);
+                groups.extend(run);
+                let usable = groups.len() - usize::from(groups.len() % 4 == 1);
+                readings.extend(base64.decode(&groups.expose()[..usable]).map(Secret::from));
             }
         }
     }
@@ -107,6 +110,8 @@ mod tests {
             "(czNjcjN0L3dpdGgrc29tZSVzaWducw==)",
             "Basic aWQ6czNjcjN0L3dpdGgrc29tZSVzaWducw",
             "xczNjcjN0L3dpdGgrc29tZSVzaWducw",
+            // From the second byte to the thirteenth, and not a character more.
+            "zNjcjN0L3dpdGgrc2",
         ] {
             assert!(repeats(text), "{text}");
         }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use keyfob::internals::{printable, repeats};
 use keyfob_fuzz::{Input, PIECE, guises, is_one_line};
 use libfuzzer_sys::fuzz_target;
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let size = (PIECE + usize::from(more)).min(secret.len());
     let start = (usize::from(start) + filled) % (secret.len() - size + 1);
     let piece = &secret[start..start + size];
-    let shown = match guise % 8 {
+    let shown = match guise % 9 {
         at @ 0..5 => guises(piece)[usize::from(at)].clone(),
         // As part of something longer, which may start and end anywhere.
         5 => {
@@ -43,6 +43,11 @@ fuzz_target!(|data: &[u8]| {
             [&b"xyz"[..usize::from(more % 4)], longer.as_bytes()].concat()
         }
         6 => percent_encode(STANDARD.encode(piece).as_bytes(), NON_ALPHANUMERIC).to_string().into_bytes(),
+        // Not a character more than hold its bytes.
+        7 => {
+            let whole = STANDARD_NO_PAD.encode(&secret).into_bytes();
+            whole[start * 8 / 6..((start + size) * 8).div_ceil(6)].to_vec()
+        }
         _ => percent_encode(piece, BUT_PLUS).to_string().into_bytes(),
     };
     let Ok(shown) = String::from_utf8(shown) else { return };
