@@ -177,8 +177,8 @@ impl AgentBuilder {
 /// What an API call failed with, as a keyfob error: for programs that act on [`ErrorKind`].
 ///
 /// 4xx and 5xx become [`ApiStatus`](ErrorKind::ApiStatus), 429 [`RateLimited`](ErrorKind::RateLimited); an error that
-/// keyfob put into ureq's comes out as it was. ureq's status error carries neither the host nor `Retry-After`: for
-/// these, take the answers themselves, with [`AgentBuilder::with_status_as_error`].
+/// keyfob put into ureq's comes out as it was. ureq's status error carries no `Retry-After`: for that, take the answers
+/// themselves, with [`AgentBuilder::with_status_as_error`], and [`classify_answer`].
 pub fn classify(error: ureq::Error) -> Error {
     let error = match unwrap_unsent(error).0 {
         ureq::Error::Other(inner) => match inner.downcast::<Error>() {
@@ -198,6 +198,13 @@ pub fn classify(error: ureq::Error) -> Error {
     };
     let trouble = Trouble::of(&error, None);
     Error::new(trouble.kind, format!("the API call failed: {}; {}", trouble.what, trouble.next))
+}
+
+/// What [`classify`] says of an answer's status, with its `Retry-After`; `None` for 2xx.
+pub fn classify_answer<B>(answer: &Response<B>) -> Option<Error> {
+    let status = answer.status();
+    let error = (!status.is_success()).then(|| classify(ureq::Error::StatusCode(status.as_u16())))?;
+    Some(error.with_retry_after(retry_after(answer.headers(), &Clock::system())))
 }
 
 struct Signing {

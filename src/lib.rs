@@ -33,7 +33,7 @@ mod token;
 mod wire;
 mod words;
 
-pub use agent::{AgentBuilder, Auth, classify};
+pub use agent::{AgentBuilder, Auth, classify, classify_answer};
 pub use basic::{Basic, ClientSecretBasic};
 pub use client_auth::ClientAuth;
 pub use clock::Clock;

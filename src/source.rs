@@ -228,6 +228,35 @@ impl CachingSource {
         Ok(Ending(self))
     }
 
+    /// Gets a new token now, whether the old one lives or not; if that fails, the old one goes on to be used. It is seldom
+    /// needed: [`token`](TokenSource::token) renews in time.
+    ///
+    /// # Errors
+    /// As [`token`](TokenSource::token).
+    pub fn renew(&self) -> Result<Arc<Token>, Error> {
+        if self.current().is_none() {
+            self.resume()?;
+        }
+        // A callback of a renewal: it is new.
+        if self.lock().running == Some(this_thread()) {
+            return self.just_fetched();
+        }
+        let Some(old) = self.current() else { return self.token(Duration::ZERO) };
+        let was_refused = self.set_refused(&old, true);
+        self.token(Duration::ZERO).inspect_err(|_| {
+            self.set_refused(&old, was_refused);
+        })
+    }
+
+    /// Whether it was. Does nothing to another token.
+    fn set_refused(&self, token: &Token, refused: bool) -> bool {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        match current.as_mut().filter(|current| current.token.is_same(token)) {
+            Some(current) => std::mem::replace(&mut current.refused, refused),
+            None => false,
+        }
+    }
+
     /// The token in memory, if any: expired or not, refused or not. Fetches nothing.
     pub fn current(&self) -> Option<Arc<Token>> {
         self.read().as_ref().map(|current| current.token.clone())
@@ -510,10 +539,7 @@ impl TokenSource for CachingSource {
     }
 
     fn invalidate(&self, used: &Token) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = current.as_mut().filter(|current| current.token.is_same(used)) {
-            current.refused = true;
-        }
+        self.set_refused(used, true);
     }
 }
 
@@ -673,6 +699,19 @@ mod tests {
         source.invalidate(&used);
         gives(&source, Duration::ZERO, "token-2");
         assert_eq!(grant.runs.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_forced_renewal_costs_one_exchange_and_never_the_old_token() {
+        let (source, grant) = source(LIFETIME);
+        source.renew().unwrap();
+        gives(&source, Duration::ZERO, "token-1");
+        source.renew().unwrap();
+        gives(&source, Duration::ZERO, "token-2");
+        *grant.fails.lock().unwrap() = Some(Error::new(ErrorKind::Network, "down"));
+        assert_eq!(source.renew().unwrap_err().kind(), ErrorKind::Network);
+        gives(&source, Duration::ZERO, "token-2");
+        assert_eq!(grant.runs.load(Ordering::SeqCst), 3);
     }
 
     #[test]

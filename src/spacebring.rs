@@ -15,6 +15,7 @@ use ureq::Agent;
 use crate::credentials::env_var;
 use crate::endpoint::Endpoint;
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
+use crate::spatiafi::base_url;
 use crate::{
     AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName,
     Secret, Token, TokenSource, TokenStore, check,
@@ -450,7 +451,7 @@ impl Api {
     }
 
     fn set_url(&mut self, url: &str) -> Result<(), Error> {
-        Endpoint::new("API URL", url)?;
+        base_url("API URL", url)?;
         self.url = join(url, "");
         Ok(())
     }

@@ -118,7 +118,7 @@ impl SpatiaFi {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
     pub fn with_auth_url(self, url: &str) -> Result<Self, Error> {
-        base_url(url)?;
+        base_url(AUTH_URL_NAME, url)?;
         self.with_token_url(&join(url, TOKEN_PATH))
     }
 
@@ -137,7 +137,7 @@ impl SpatiaFi {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
     pub fn with_api_url(mut self, url: &str) -> Result<Self, Error> {
-        Endpoint::new("API URL", url)?;
+        base_url("API URL", url)?;
         self.api_url = join(url, "");
         Ok(self)
     }
@@ -310,7 +310,7 @@ impl Login {
     }
 
     fn flows(&self) -> Result<(BasicToken, AppCredentials), Error> {
-        base_url(&self.auth_url)?;
+        base_url(AUTH_URL_NAME, &self.auth_url)?;
         let basic =
             BasicToken::new(&join(&self.auth_url, BASIC_TOKEN_PATH), &self.username, self.password.clone())?;
         Ok((basic, AppCredentials::new(&join(&self.auth_url, CLIENTS_PATH))?))
@@ -382,10 +382,10 @@ fn folder(system: System, env: &dyn Fn(&str) -> Option<PathBuf>, home: Option<Pa
 }
 
 /// What a path can be put behind.
-fn base_url(url: &str) -> Result<(), Error> {
-    Endpoint::new(AUTH_URL_NAME, url)?;
+pub(crate) fn base_url(what: &str, url: &str) -> Result<(), Error> {
+    Endpoint::new(what, url)?;
     if url.contains('?') {
-        return Err(Error::invalid(format!("the {AUTH_URL_NAME} has a query ('?'): give it without")));
+        return Err(Error::invalid(format!("the {what} has a query ('?'): give it without")));
     }
     Ok(())
 }

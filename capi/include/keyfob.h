@@ -34,7 +34,7 @@
 // empty. A longer length is refused without looking at the text. It comes out into a buffer of the caller's, with a NUL.
 //
 // Threads. Every handle may be used from any number of threads at the same time; only the `_free` functions need it for
-// themselves. Functions block, up to their time-out; signals do not end them.
+// themselves. Functions block, up to their time-out; signals do not end them. They need 256 KiB of stack.
 //
 // Fork. A client or login belongs to the process that made it. The parent goes on. In the child it is of no use but to be
 // freed (KEYFOB_FORKED); other clients can be made there. If the parent has threads that may be within keyfob at the fork,
@@ -43,7 +43,8 @@
 // Signals. The library sets no handlers and raises none: writing to a connection that the peer has closed is an error, and
 // no SIGPIPE.
 //
-// Environment. The `…_from_env` functions, and a proxy `env`, read it. No other thread may change it meanwhile.
+// Environment. The `…_from_env` functions, a proxy `env`, and `keyfob_spatiafi_login` without a `save` of its own read it. No
+// other thread may change it meanwhile.
 //
 // Secrets. Those in the library's memory are wiped when they are freed, its handles' by `_free`. Those in buffers of the
 // caller's are the caller's to wipe. No secret is ever in an error or a log.
@@ -158,8 +159,8 @@ typedef struct {
 // callback returns. `user` is what `keyfob_options_set_on_renewed` was given.
 //
 // It runs on the thread whose call fetched the token, while others may wait for it, so it should be quick; calls of
-// several clients can run at the same time. It may use the client: `keyfob_authorization` gives the new token. It must
-// not free it, and neither throw nor `longjmp`.
+// several clients can run at the same time. It may ask the client for its token, and gets the new one. It must not
+// invalidate, renew or revoke that, nor free the client, and neither throw nor `longjmp`.
 typedef void (*keyfob_renewed_fn)(const keyfob_token *token, void *user);
 
 // Called with new app credentials: JSON with `client_id` and `client_secret`, as the server sent it, not NUL-terminated,
@@ -370,7 +371,7 @@ keyfob_status keyfob_options_set_without_redirect_uri(keyfob_options *options,
 // Has a callback called with each new token: for programs that keep tokens themselves. NULL: none, the default.
 //
 // `user` is handed to the callback. It must stay good, and be fit for use from any thread that uses the client, until every
-// client that was made with these settings has been freed.
+// client that was made with these settings, and every login of theirs, has been freed.
 // Threads: any, on the same settings too. Returns KEYFOB_OK.
 keyfob_status keyfob_options_set_on_renewed(keyfob_options *options,
                                             keyfob_renewed_fn callback,
@@ -408,7 +409,8 @@ keyfob_status keyfob_spatiafi_from_env(const keyfob_options *options,
 // `save`: NULL to save them where the official Python client and `keyfob_spatiafi_from_env` look, unless there are some already
 // (KEYFOB_STORE). `user` is handed to it.
 // `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-// Threads: any; `save` runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_REFUSED for a wrong user name or
+// Threads: any, but with `save` NULL no other thread may change the environment, which says where the home folder is; `save`
+// runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_REFUSED for a wrong user name or
 // password, KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK,
 // KEYFOB_RATE_LIMITED.
 keyfob_status keyfob_spatiafi_login(const char *username,
@@ -521,9 +523,10 @@ keyfob_status keyfob_invalidate(keyfob_client *client,
                                 size_t used_len,
                                 keyfob_error *error);
 
-// Gets a new token now, whether the old one lives or not. It is seldom needed: `keyfob_authorization` renews in time.
+// Gets a new token now, whether the old one lives or not. If that fails, the old one goes on to be used as long as it
+// lives. It is seldom needed: `keyfob_authorization` renews in time.
 //
-// Threads: any, on the same client too. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
+// Threads: any, on the same client too. Blocks, for no longer than the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
 // KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
 // KEYFOB_INVALID_INPUT for a customer of Spacebring.
 keyfob_status keyfob_refresh(keyfob_client *client,
@@ -580,7 +583,8 @@ keyfob_status keyfob_warning(keyfob_client *client,
 // `scopes`: separated by spaces, such as "locations.readonly plans.readonly".
 // `*out`: the login, to be freed with `keyfob_login_free`, before or after the client.
 // Threads: any, on the same client too. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for a bad scope and for a client that is no
-// partner.
+// partner, KEYFOB_NETWORK if any free port will do and there is none. A port that is taken is `keyfob_login_wait`'s to say;
+// the login can still be finished with a pasted address.
 keyfob_status keyfob_login_start(keyfob_client *client,
                                  const char *scopes,
                                  size_t scopes_len,

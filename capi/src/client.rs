@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use keyfob::spacebring::{Customer, Partner};
 use keyfob::ureq::{self, Agent};
 use keyfob::{
-    AgentBuilder, CachingSource, ClientCredentials, Secret, SpatiaFi, Token, TokenSource as _, classify,
-    flow, spatiafi,
+    AgentBuilder, CachingSource, ClientCredentials, ErrorKind, Secret, SpatiaFi, Token, TokenSource as _,
+    classify, classify_answer, flow, spatiafi,
 };
 
 use crate::failure::{Failure, keyfob_status};
@@ -52,6 +52,8 @@ impl Client {
         settings: &Settings,
         save: Option<impl FnOnce(&[u8]) -> std::io::Result<()>>,
     ) -> Result<Self, Failure> {
+        // Tried on a client that asks for nothing: what the server makes, it makes once.
+        Self::spatiafi(ClientCredentials::new("checked", "-".repeat(32))?, settings)?;
         let mut login = spatiafi::Login::new(username, password).with_http(settings.http(false)?);
         if let Some(url) = &settings.auth_url {
             login = login.with_auth_url(url);
@@ -172,9 +174,7 @@ impl Client {
 
     /// Gets a new token now.
     pub fn refresh(&self) -> Result<(), Failure> {
-        let source = self.source()?;
-        source.invalidate(&*source.token(Duration::ZERO)?);
-        source.token(Duration::ZERO)?;
+        self.source()?.renew()?;
         Ok(())
     }
 
@@ -190,12 +190,16 @@ impl Client {
             Self::Customer { agent, .. } => agent.clone(),
             Self::Partner(partner) => partner.signed()?.agent,
         };
-        let call =
-            if url.starts_with('/') { agent.get(self.api_url().to_owned() + url) } else { agent.get(url) };
-        let mut response = call.call().map_err(classify)?;
+        let url = if url.starts_with('/') { self.api_url().to_owned() + url } else { url.to_owned() };
+        let url: ureq::http::Uri = url.parse().map_err(|_| {
+            Failure::invalid(
+                "the URL is no URL: it is empty, incomplete, or holds what must be percent-encoded",
+            )
+        })?;
+        let mut response = agent.get(url).call().map_err(classify)?;
         let status = response.status().as_u16();
-        if !any_status && !response.status().is_success() {
-            return Err(classify(ureq::Error::StatusCode(status)).into());
+        if let Some(error) = classify_answer(&response).filter(|_| !any_status) {
+            return Err(error.into());
         }
         let mut body = response.body_mut().as_reader();
         let mut piece = vec![0; 16 * 1024];
@@ -274,13 +278,17 @@ impl PartnerClient {
     /// Ends the login, at the server and here.
     pub fn revoke(&self) -> Result<(), Failure> {
         let ended = self.signed()?.source;
-        self.partner.revoke(&ended)?;
+        let revoked = self.partner.revoke(&ended);
+        // The store's errors come after the server has agreed.
+        if revoked.as_ref().is_err_and(|error| error.kind() != ErrorKind::Store) {
+            return Ok(revoked?);
+        }
         let mut signed = self.signed.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have logged in meanwhile.
         if signed.as_ref().is_some_and(|signed| Arc::ptr_eq(&signed.source, &ended)) {
             *signed = None;
         }
-        Ok(())
+        Ok(revoked?)
     }
 }
 
@@ -297,6 +305,10 @@ fn agent(builder: AgentBuilder, call_timeout: Option<Duration>) -> Result<Agent,
         None => builder,
     };
     Ok(builder.with_status_as_error(false).build()?)
+}
+
+fn used_up() -> Failure {
+    Failure::invalid("this login has been used up: start another one")
 }
 
 /// A login that is under way.
@@ -319,6 +331,13 @@ impl Login {
     }
 
     pub fn wait(&self, within: Duration) -> Result<(), Failure> {
+        // What cannot be waited for can still be pasted.
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .ok_or_else(used_up)?
+            .can_wait()?;
         self.end(|login| login.wait(within))
     }
 
@@ -327,10 +346,8 @@ impl Login {
     }
 
     fn end(&self, get: impl FnOnce(flow::Login) -> Result<Token, keyfob::Error>) -> Result<(), Failure> {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let login =
-            pending.ok_or_else(|| Failure::invalid("this login has been used up: start another one"))?;
-        let token = get(login)?;
+        let login = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let token = get(login.ok_or_else(used_up)?)?;
         self.partner.restore(token.clone())?;
         if let Some(call) = &self.partner.on_renewed {
             call(&token);

@@ -92,8 +92,8 @@ pub struct keyfob_token {
 /// callback returns. `user` is what `keyfob_options_set_on_renewed` was given.
 ///
 /// It runs on the thread whose call fetched the token, while others may wait for it, so it should be quick; calls of
-/// several clients can run at the same time. It may use the client: `keyfob_authorization` gives the new token. It must
-/// not free it, and neither throw nor `longjmp`.
+/// several clients can run at the same time. It may ask the client for its token, and gets the new one. It must not
+/// invalidate, renew or revoke that, nor free the client, and neither throw nor `longjmp`.
 pub type keyfob_renewed_fn = Option<unsafe extern "C" fn(token: *const keyfob_token, user: *mut c_void)>;
 
 /// Called with new app credentials: JSON with `client_id` and `client_secret`, as the server sent it, not NUL-terminated,
@@ -113,6 +113,9 @@ pub type keyfob_body_fn =
 /// # Safety
 /// As the header asks: `handle` is NULL or a living handle that nobody uses any more.
 unsafe fn end<T>(handle: *mut T) {
+    if handle.is_null() {
+        return;
+    }
     // SAFETY: the caller's promise.
     let _ = catch_unwind(AssertUnwindSafe(|| unsafe { free(handle) }));
     wipe_stack();
@@ -643,7 +646,7 @@ pub unsafe extern "C" fn keyfob_options_set_without_redirect_uri(
 /// Has a callback called with each new token: for programs that keep tokens themselves. NULL: none, the default.
 ///
 /// `user` is handed to the callback. It must stay good, and be fit for use from any thread that uses the client, until every
-/// client that was made with these settings has been freed.
+/// client that was made with these settings, and every login of theirs, has been freed.
 /// Threads: any, on the same settings too. Returns KEYFOB_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_options_set_on_renewed(
@@ -729,7 +732,8 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
 /// `save`: NULL to save them where the official Python client and `keyfob_spatiafi_from_env` look, unless there are some already
 /// (KEYFOB_STORE). `user` is handed to it.
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-/// Threads: any; `save` runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_REFUSED for a wrong user name or
+/// Threads: any, but with `save` NULL no other thread may change the environment, which says where the home folder is; `save`
+/// runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_REFUSED for a wrong user name or
 /// password, KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK,
 /// KEYFOB_RATE_LIMITED.
 #[unsafe(no_mangle)]
@@ -970,9 +974,10 @@ pub unsafe extern "C" fn keyfob_invalidate(
     unsafe { answer(error, call) }
 }
 
-/// Gets a new token now, whether the old one lives or not. It is seldom needed: `keyfob_authorization` renews in time.
+/// Gets a new token now, whether the old one lives or not. If that fails, the old one goes on to be used as long as it
+/// lives. It is seldom needed: `keyfob_authorization` renews in time.
 ///
-/// Threads: any, on the same client too. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
+/// Threads: any, on the same client too. Blocks, for no longer than the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
 /// KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
 /// KEYFOB_INVALID_INPUT for a customer of Spacebring.
 #[unsafe(no_mangle)]
@@ -1084,7 +1089,8 @@ pub unsafe extern "C" fn keyfob_warning(
 /// `scopes`: separated by spaces, such as "locations.readonly plans.readonly".
 /// `*out`: the login, to be freed with `keyfob_login_free`, before or after the client.
 /// Threads: any, on the same client too. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for a bad scope and for a client that is no
-/// partner.
+/// partner, KEYFOB_NETWORK if any free port will do and there is none. A port that is taken is `keyfob_login_wait`'s to say;
+/// the login can still be finished with a pasted address.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_login_start(
     client: *mut keyfob_client,

@@ -65,13 +65,16 @@ impl Settings {
     /// If tokens are kept anywhere but in memory.
     pub fn store(&self, from_env: bool) -> Result<Option<Store>, Failure> {
         let store = match &self.store {
+            Some(folder) if folder.contains(char::is_control) => {
+                return Err(Failure::invalid("the store's folder holds a control character: remove it"));
+            }
             Some(folder) => FileStore::new(folder),
             None if from_env => FileStore::from_env()?,
             None => return Ok(None),
         };
-        let of_env = match std::env::var("KEYFOB_PROFILE") {
-            Ok(name) if from_env && !name.is_empty() => Some(name),
-            Err(VarError::NotUnicode(_)) if from_env => {
+        let of_env = match from_env.then(|| std::env::var("KEYFOB_PROFILE")) {
+            Some(Ok(name)) if !name.is_empty() => Some(name),
+            Some(Err(VarError::NotUnicode(_))) => {
                 return Err(Failure::invalid("KEYFOB_PROFILE is not UTF-8"));
             }
             _ => None,

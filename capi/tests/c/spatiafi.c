@@ -103,6 +103,9 @@ static void a_get(void) {
 
     IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("http://api.example.com/"), gather, &body, NULL, &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("ftp://api.example.com/"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT(""), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("/a b\r\nX: y"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("https://"), gather, &body, NULL, &error));
     keyfob_client_free(client);
 }
 
@@ -179,6 +182,11 @@ static void logins(void) {
 
     IS(KEYFOB_REFUSED, keyfob_spatiafi_login(TEXT(user), TEXT("wrong"), save, &kept, options, &client, &error));
     CHECK(kept.calls == 0 && client == NULL);
+    // Settings that the client cannot be made with: nothing is asked for.
+    OK(keyfob_options_set_token_url(options, TEXT("nowhere"), &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
+    CHECK(error.http_status == 0);
+    OK(keyfob_options_set_token_url(options, NULL, 0, &error));
     OK(keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
     CHECK(kept.calls == 1 && strstr(kept.json, "client_secret") != NULL);
     token_of(client);
