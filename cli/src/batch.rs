@@ -5,13 +5,14 @@ mod input;
 mod order;
 mod output;
 
+use std::fmt;
 use std::io;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use keyfob::ureq::Agent;
 
 use crate::args::Batch;
@@ -21,7 +22,7 @@ use crate::service::Service;
 use crate::target::Target;
 use answer::Answer;
 use input::Input;
-use order::Order;
+use order::{Order, Tally};
 
 /// How often progress is shown, answers that wait are written, and signals are looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -35,21 +36,24 @@ struct Work {
 }
 
 pub fn run(service: &dyn Service, given: &Batch) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
     let jobs = usize::from(given.jobs);
     let mut input = Input::open(&given.input)?;
     let api = service.api()?;
     let target = Target::new(&api.url)?;
-    let agent = api.agent(service, jobs)?;
-    let (file, done) = match &given.output {
+    // Before anything is sent.
+    let (file, before) = match &given.output {
         Some(path) => output::open(path, given.resume)?,
-        None => (crate::output::stdout()?, 0),
+        None => (crate::output::stdout()?, Tally::default()),
     };
+    let done = before.last_line;
+    let agent = api.agent(service, jobs)?;
     let bar = bar(given, &input, done)?;
     input.pass_by(done);
     let name =
         given.output.as_ref().map_or_else(|| "standard output".into(), |path| path.display().to_string());
-    let order = Order::new(file, name, jobs);
+    let order = Order::new(file, name, jobs, before);
+    // Not before: until here a signal ends it at once.
+    let signals = Signals::listen()?;
     let work = Arc::new(Work { agent, target, input: Mutex::new(input), order });
     for _ in 0..jobs {
         let work = work.clone();
@@ -62,7 +66,7 @@ pub fn run(service: &dyn Service, given: &Batch) -> Result<(), Failure> {
     loop {
         let finished = work.order.wait(TICK);
         if let Some(bar) = &bar {
-            bar.set_position(work.order.last_line().max(done));
+            bar.set_position(work.order.last_line());
         }
         if let Some(signal) = signals.which() {
             work.order.close();
@@ -107,16 +111,20 @@ fn bar(given: &Batch, input: &Input, done: u64) -> Result<Option<ProgressBar>, F
         return Ok(None);
     }
     let (bar, template) = match input.count_lines()? {
-        Some(lines) => (ProgressBar::new(lines), "{bar:40} {pos}/{len}  {per_sec}  {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {pos}  {per_sec}  {elapsed}"),
+        Some(lines) => (ProgressBar::new(lines), "{bar:40} {pos}/{len}  {rate}/s  {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {pos}  {rate}/s  {elapsed}"),
     };
     let style = ProgressStyle::with_template(template).map_err(|e| Failure::unexpected(e.to_string()))?;
+    let style = style.with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+        let _ = write!(to, "{:.0}", state.per_sec());
+    });
     let bar = bar.with_style(style).with_position(done);
     bar.reset_eta();
     Ok(Some(bar))
 }
 
-/// Signals that end the run after a whole line. The second one ends it at once.
+/// Signals that end the run after a whole line. The second one ends it at once. What was ignored at the start stays so,
+/// as `nohup` and `trap ''` want it.
 #[cfg(unix)]
 struct Signals(Arc<std::sync::atomic::AtomicUsize>);
 
@@ -126,7 +134,9 @@ impl Signals {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let came = Arc::<std::sync::atomic::AtomicUsize>::default();
         let again = Arc::<std::sync::atomic::AtomicBool>::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0)
+        {
             signal_hook::flag::register_conditional_default(signal, again.clone())
                 .and_then(|_| signal_hook::flag::register(signal, again.clone()))
                 .and_then(|_| {
@@ -142,6 +152,14 @@ impl Signals {
         let signal = self.0.load(std::sync::atomic::Ordering::Relaxed);
         i32::try_from(signal).ok().filter(|signal| *signal != 0)
     }
+}
+
+/// The signals that are ignored, a bit for each from the lowest on: as Linux tells without unsafe code, elsewhere none.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 #[cfg(not(unix))]

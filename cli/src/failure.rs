@@ -75,20 +75,26 @@ impl From<Error> for Failure {
     }
 }
 
+const NAMES: [(ErrorKind, &str); 11] = [
+    (ErrorKind::InvalidInput, "invalid_input"),
+    (ErrorKind::NoCredentials, "no_credentials"),
+    (ErrorKind::LoginRequired, "login_required"),
+    (ErrorKind::Refused, "refused"),
+    (ErrorKind::Protocol, "protocol"),
+    (ErrorKind::Network, "network"),
+    (ErrorKind::Timeout, "timeout"),
+    (ErrorKind::Clock, "clock"),
+    (ErrorKind::RateLimited, "rate_limited"),
+    (ErrorKind::Store, "store"),
+    (ErrorKind::ApiStatus, "api_status"),
+];
+
 /// A kind as JSON lines name it.
 pub fn name(kind: Option<ErrorKind>) -> &'static str {
-    match kind {
-        Some(ErrorKind::InvalidInput) => "invalid_input",
-        Some(ErrorKind::NoCredentials) => "no_credentials",
-        Some(ErrorKind::LoginRequired) => "login_required",
-        Some(ErrorKind::Refused) => "refused",
-        Some(ErrorKind::Protocol) => "protocol",
-        Some(ErrorKind::Network) => "network",
-        Some(ErrorKind::Timeout) => "timeout",
-        Some(ErrorKind::Clock) => "clock",
-        Some(ErrorKind::RateLimited) => "rate_limited",
-        Some(ErrorKind::Store) => "store",
-        Some(ErrorKind::ApiStatus) => "api_status",
-        _ => "unexpected",
-    }
+    NAMES.iter().find(|(own, _)| Some(*own) == kind).map_or("unexpected", |(_, name)| name)
+}
+
+/// The kind of this name.
+pub fn kind(name: &[u8]) -> Option<ErrorKind> {
+    NAMES.iter().find(|(_, own)| own.as_bytes() == name).map(|(kind, _)| *kind)
 }

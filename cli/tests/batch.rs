@@ -166,13 +166,8 @@ fn a_signal_leaves_whole_lines() {
         let before = path.metadata().map_or(0, |metadata| metadata.len());
         let child =
             piped(&mut services.without(&[], &format!("spatiafi batch in --jobs 4 --output out{resume}")));
-        let started = Instant::now();
-        while path.metadata().map_or(0, |metadata| metadata.len()) < before + 2000 {
-            assert!(started.elapsed() < Duration::from_secs(30), "it writes as it goes");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let kill = format!("kill -{signal} {}", child.id());
-        assert!(std::process::Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
+        wait_for(&path, before + 2000);
+        kill(signal, child.id());
         let output = child.wait_with_output().unwrap();
         let number = match signal {
             "INT" => 2,
@@ -243,4 +238,94 @@ fn memory_is_the_same_for_a_million_lines() {
     assert_eq!(written.split_inclusive(|&byte| byte == b'\n').count(), 1_000_000);
     println!("peak memory: {} KiB early, {} KiB at the end", peak.0, peak.1);
     assert!(peak.1 < peak.0 + 2048 && peak.1 < 16 * 1024, "{peak:?} KiB");
+}
+
+/// Waits until the file has so many bytes.
+#[cfg(unix)]
+fn wait_for(path: &Path, bytes: u64) {
+    let started = Instant::now();
+    while path.metadata().map_or(0, |metadata| metadata.len()) < bytes {
+        assert!(started.elapsed() < Duration::from_secs(30), "it writes as it goes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+fn kill(signal: &str, id: u32) {
+    let kill = format!("kill -{signal} {id}");
+    assert!(std::process::Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
+}
+
+/// As `nohup` and `trap ''` have it.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignored_signal_stays_ignored() {
+    let services = Services::start();
+    services.spatiafi.set_delay(Endpoint::Point, Duration::from_millis(20));
+    services.file("in", (0..200).map(|n| point(n) + "\n").collect::<String>());
+    let plain = services.without(&[], "spatiafi batch in --jobs 4 --output out");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
+    shell.env_clear().current_dir(services.home.path());
+    shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = piped(&mut shell);
+    wait_for(&services.path("out"), 2000);
+    kill("HUP", child.id());
+    kill("INT", child.id());
+    ends_well(&child.wait_with_output().unwrap());
+    assert_eq!(whole_lines(&services.path("out")).len(), 200);
+}
+
+#[test]
+#[cfg(unix)]
+fn the_first_signal_ends_it_while_it_signs_in() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let services = Services::start();
+    services.spatiafi.set_delay(Endpoint::Token, Duration::from_secs(3));
+    services.file("in", (0..2000).map(|n| point(n) + "\n").collect::<String>());
+    let child = piped(&mut services.without(&[], "spatiafi batch in --output out"));
+    let started = Instant::now();
+    while services.spatiafi.total() == 0 && started.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill("TERM", child.id());
+    assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(15));
+    assert_eq!(services.spatiafi.count(Endpoint::Point), 0);
+}
+
+#[test]
+fn an_output_that_cannot_be_gone_on_with_is_found_before_anything_is_sent() {
+    let services = Services::start();
+    services.file("in", INFO);
+    services.file("out", "something else\n");
+    for (words, says) in [("", "--resume"), (" --resume", "was not written by")] {
+        fails(&services.run(&format!("spatiafi batch in --output out{words}")), 2, says);
+    }
+    assert_eq!(services.requests(), 0);
+}
+
+#[test]
+fn lines_that_failed_before_count_when_a_run_goes_on() {
+    let services = Services::start();
+    for (first, status) in [("/nowhere", 8), ("no-path", 2)] {
+        let _ = fs::remove_file(services.path("out"));
+        let mut input = format!("{INFO}\n{first}\n{INFO}\n/nowhere\n");
+        services.file("in", &input);
+        let one = services.run("spatiafi batch in --output out");
+        fails(&one, status, "2 of 4 lines failed, the first in line 2: ");
+        let again = services.run("spatiafi batch in --output out --resume");
+        assert_eq!((again.status.code(), err(&again)), (Some(status), err(&one)));
+        input.push_str(INFO);
+        services.file("in", &input);
+        let more = services.run("spatiafi batch in --output out --resume");
+        fails(&more, status, "2 of 5 lines failed, the first in line 2: ");
+    }
+    // What looks like a failure in a body is none.
+    fs::write(
+        services.path("out"),
+        "{\"line\":1,\"status\":200,\"body\":{\"kind\":\"api_status\",\"error\":\"x\"}}\n",
+    )
+    .unwrap();
+    services.file("in", INFO);
+    ends_well(&services.run("spatiafi batch in --output out --resume"));
 }

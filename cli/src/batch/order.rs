@@ -26,6 +26,28 @@ pub struct Order {
     ended: Condvar,
 }
 
+/// How it went, line by line.
+#[derive(Default)]
+pub struct Tally {
+    /// The last line of the input whose answer is written, or on its way out.
+    pub last_line: u64,
+    /// How many answers there are.
+    pub lines: u64,
+    pub failed: u64,
+    pub first_failure: Option<(u64, Failure)>,
+}
+
+impl Tally {
+    pub fn add(&mut self, line: u64, failed: Option<Failure>) {
+        self.last_line = line;
+        self.lines += 1;
+        if let Some(failure) = failed {
+            self.failed += 1;
+            self.first_failure.get_or_insert((line, failure));
+        }
+    }
+}
+
 struct State {
     file: File,
     /// Whole lines, not yet written.
@@ -35,27 +57,22 @@ struct State {
     /// Answers from `next` on.
     waiting: VecDeque<Option<Answer>>,
     threads: usize,
-    last_line: u64,
-    lines: u64,
-    failed: u64,
-    first_failure: Option<(u64, Failure)>,
+    tally: Tally,
     /// Nothing is written any more.
     closed: bool,
     fatal: Option<Failure>,
 }
 
 impl Order {
-    pub fn new(file: File, name: String, threads: usize) -> Self {
+    /// `tally` is that of what the file holds already.
+    pub fn new(file: File, name: String, threads: usize, tally: Tally) -> Self {
         let state = State {
             file,
             buffer: Vec::with_capacity(2 * CHUNK),
             next: 0,
             waiting: VecDeque::new(),
             threads: 0,
-            last_line: 0,
-            lines: 0,
-            failed: 0,
-            first_failure: None,
+            tally,
             closed: false,
             fatal: None,
         };
@@ -126,7 +143,7 @@ impl Order {
 
     /// The last line whose answer is on its way out.
     pub fn last_line(&self) -> u64 {
-        self.lock().last_line
+        self.lock().tally.last_line
     }
 
     /// Writes whole lines, and nothing after them.
@@ -145,8 +162,8 @@ impl Order {
         if let Some(fatal) = state.fatal.take() {
             return Err(fatal);
         }
-        let Some((line, failure)) = state.first_failure.take() else { return Ok(()) };
-        let (failed, lines) = (state.failed, state.lines);
+        let Some((line, failure)) = state.tally.first_failure.take() else { return Ok(()) };
+        let (failed, lines) = (state.tally.failed, state.tally.lines);
         let text = format!("{failed} of {lines} lines failed, the first in line {line}: {failure}");
         Err(match failure.kind() {
             Some(kind) => Failure::new(kind, text),
@@ -164,12 +181,7 @@ impl State {
             Answer::Fatal(failure) => self.stop(failure),
             Answer::Line { number, json, failed } => {
                 self.buffer.extend_from_slice(&json);
-                self.last_line = number;
-                self.lines += 1;
-                if let Some(failure) = failed {
-                    self.failed += 1;
-                    self.first_failure.get_or_insert((number, failure));
-                }
+                self.tally.add(number, failed);
             }
         }
     }

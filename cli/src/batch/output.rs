@@ -1,19 +1,23 @@
 //! The file that answers go to, new or gone on with.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use keyfob::ErrorKind;
 
-use crate::failure::Failure;
+use super::order::Tally;
+use crate::failure::{Failure, kind};
 use crate::output::unwritable;
 
 /// How every line begins.
 const BEGIN: &[u8] = br#"{"line":"#;
 
-/// Opens the file, at the end of its last whole line, and tells which line of the input that was: 0 for none.
-pub fn open(path: &Path, resume: bool) -> Result<(File, u64), Failure> {
+/// The longest beginning of a line that is looked at. Kind and error come first and are a tenth of it.
+const MAX_BEGIN: u64 = 8 * 1024;
+
+/// Opens the file, at the end of its last whole line, and tells how the lines up to there went.
+pub fn open(path: &Path, resume: bool) -> Result<(File, Tally), Failure> {
     let name = path.display().to_string();
     let failed = |e: &io::Error| unwritable(&name, e);
     let mut options = OpenOptions::new();
@@ -22,7 +26,7 @@ pub fn open(path: &Path, resume: bool) -> Result<(File, u64), Failure> {
     let is_file = path.metadata().map_or(true, |metadata| metadata.is_file());
     let mut file = options.read(is_file).open(path).map_err(|e| failed(&e))?;
     if !is_file {
-        return Ok((file, 0));
+        return Ok((file, Tally::default()));
     }
     // Some file systems have no locks.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -35,45 +39,72 @@ pub fn open(path: &Path, resume: bool) -> Result<(File, u64), Failure> {
             "{name} holds something already: give --resume to go on after it, or remove it"
         )));
     }
-    let (end, line) = last_line(&mut file, length).map_err(|e| failed(&e))?.ok_or_else(|| {
+    let (end, tally) = read(&file).map_err(|e| failed(&e))?.ok_or_else(|| {
         Failure::invalid(format!("{name} was not written by `keyfob … batch`, so it cannot be gone on with"))
     })?;
     file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(|e| failed(&e))?;
-    Ok((file, line))
+    Ok((file, tally))
 }
 
-/// Where the last whole line ends and its number, or `None` if it is none of ours.
-fn last_line(file: &mut File, length: u64) -> io::Result<Option<(u64, u64)>> {
-    let end = after_last_newline(file, length)?;
-    let start = if end == 0 { 0 } else { after_last_newline(file, end - 1)? };
+/// Reads what is there line by line: where the last whole line ends, and how those lines went. `None` if one is none of
+/// ours.
+fn read(file: &File) -> io::Result<Option<(u64, Tally)>> {
+    let mut reader = BufReader::with_capacity(64 * 1024, file);
+    let (mut end, mut tally) = (0, Tally::default());
     let mut begin = Vec::new();
-    file.seek(SeekFrom::Start(start))?;
-    file.by_ref().take(32).read_to_end(&mut begin)?;
-    if end == 0 {
-        // Half a line at most.
-        let ours = BEGIN.len().min(begin.len());
-        return Ok((begin[..ours] == BEGIN[..ours]).then_some((0, 0)));
+    loop {
+        begin.clear();
+        let mut length = reader.by_ref().take(MAX_BEGIN).read_until(b'\n', &mut begin)?;
+        let mut is_whole = begin.ends_with(b"\n");
+        if !is_whole && length as u64 == MAX_BEGIN {
+            length += skip_line(&mut reader, &mut is_whole)?;
+        }
+        if !is_whole {
+            // Half a line at most.
+            let ours = BEGIN.len().min(begin.len());
+            return Ok((begin[..ours] == BEGIN[..ours]).then_some((end, tally)));
+        }
+        let Some((line, failed)) = parse(&begin) else { return Ok(None) };
+        tally.add(line, failed);
+        end += length as u64;
     }
-    let number = begin.strip_prefix(BEGIN).map(|rest| {
-        rest.iter().take_while(|byte| byte.is_ascii_digit()).map(|&byte| char::from(byte)).collect::<String>()
-    });
-    Ok(number.and_then(|number| number.parse().ok()).map(|number| (end, number)))
 }
 
-/// The place after the last line break before `end`; 0 if there is none.
-fn after_last_newline(file: &mut File, end: u64) -> io::Result<u64> {
-    const CHUNK: u64 = 64 * 1024;
-    let mut chunk = Vec::new();
-    let mut end = end;
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK);
-        chunk.clear();
-        file.seek(SeekFrom::Start(start))?;
-        file.by_ref().take(end - start).read_to_end(&mut chunk)?;
-        if let Some(at) = chunk.iter().rposition(|&byte| byte == b'\n') {
-            return Ok(start + at as u64 + 1);
+/// Goes to the end of a line whose beginning was enough.
+fn skip_line(reader: &mut impl BufRead, is_whole: &mut bool) -> io::Result<usize> {
+    let mut skipped = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        let newline = chunk.iter().position(|&byte| byte == b'\n');
+        let length = newline.map_or(chunk.len(), |at| at + 1);
+        reader.consume(length);
+        skipped += length;
+        *is_whole = newline.is_some();
+        if *is_whole || length == 0 {
+            return Ok(skipped);
         }
-        end = start;
     }
-    Ok(0)
+}
+
+/// The number of a line, and what had failed. Written by [`Answer`](super::answer::Answer), always in this order.
+fn parse(begin: &[u8]) -> Option<(u64, Option<Failure>)> {
+    let (line, rest) = number(begin.strip_prefix(BEGIN)?)?;
+    let rest = match rest.strip_prefix(br#","status":"#) {
+        Some(rest) => number(rest)?.1,
+        None => rest,
+    };
+    let Some(rest) = rest.strip_prefix(br#","kind":""#) else { return Some((line, None)) };
+    let end = rest.iter().position(|&byte| byte == b'"')?;
+    let kind = kind(&rest[..end]);
+    let text = rest[end + 1..]
+        .strip_prefix(br#","error":"#)
+        .and_then(|rest| serde_json::Deserializer::from_slice(rest).into_iter::<String>().next()?.ok());
+    let text = text.unwrap_or_else(|| "it failed in an earlier run".to_owned());
+    Some((line, Some(kind.map_or_else(|| Failure::unexpected(&*text), |kind| Failure::new(kind, &*text)))))
+}
+
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(digits);
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
