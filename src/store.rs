@@ -134,7 +134,7 @@ pub trait LockedRecord: Send {
     /// [`Store`](ErrorKind::Store); then the record is what it was before, or what it should be, and never neither.
     fn save(&mut self, record: &Record) -> Result<(), Error>;
 
-    /// Removes the record, if there is one.
+    /// Removes the record, if there is one, and what was put aside of it.
     ///
     /// # Errors
     /// [`Store`](ErrorKind::Store).
@@ -195,6 +195,11 @@ impl FileStore {
     /// The file of a record, which may not exist.
     pub fn path(&self, name: &RecordName) -> PathBuf {
         self.folder.join(name.file_name())
+    }
+
+    /// Where a record is kept that could not be read. It may hold tokens that live.
+    pub fn unreadable_path(&self, name: &RecordName) -> PathBuf {
+        unreadable_path(&self.path(name))
     }
 }
 
@@ -274,8 +279,8 @@ impl LockedRecord for Locked {
             .map_err(|e| failed("remove what was left beside", &self.path, &e))?;
         let found = read(&self.path, &self.name)?;
         if matches!(found, Found::Unreadable) {
-            let aside = file::with_suffix(&self.path, ".unreadable");
-            fs::rename(&self.path, aside).map_err(|e| failed("put aside", &self.path, &e))?;
+            fs::rename(&self.path, unreadable_path(&self.path))
+                .map_err(|e| failed("put aside", &self.path, &e))?;
         }
         Ok(found.into_record())
     }
@@ -295,6 +300,7 @@ impl LockedRecord for Locked {
     fn remove(&mut self) -> Result<(), Error> {
         file::remove(&temp_path(&self.path))
             .and_then(|()| file::remove(&self.path))
+            .and_then(|()| file::remove(&unreadable_path(&self.path)))
             .and_then(|()| file::sync_folder(&self.path))
             .map_err(|e| failed("remove", &self.path, &e))
     }
@@ -303,6 +309,10 @@ impl LockedRecord for Locked {
 /// Written under the lock only, so that one name is enough, and what a killed process leaves is found.
 fn temp_path(path: &Path) -> PathBuf {
     file::with_suffix(path, ".tmp")
+}
+
+fn unreadable_path(path: &Path) -> PathBuf {
+    file::with_suffix(path, ".unreadable")
 }
 
 fn failed(doing: &str, path: &Path, cause: &io::Error) -> Error {

@@ -145,6 +145,10 @@ fn what_cannot_be_read_counts_as_absent_and_is_put_aside() {
         save(&store, &record("good"));
         assert_eq!(loaded(&store).as_deref(), Some("good"));
     }
+    // Its tokens may live.
+    assert!(store.unreadable_path(&name()).exists());
+    store.lock(&name(), Duration::ZERO).unwrap().remove().unwrap();
+    assert!(!path.exists() && !store.unreadable_path(&name()).exists());
 }
 
 #[test]
