@@ -34,10 +34,13 @@ impl Failure {
 
     /// The same with what to do next, in the words of the command.
     pub fn advise(self, kind: ErrorKind, advice: &str) -> Self {
+        if self.kind() == Some(kind) { self.add(advice) } else { self }
+    }
+
+    /// The same with more to say.
+    pub fn add(self, more: &str) -> Self {
         match self {
-            Self::Error { kind: Some(own), text } if own == kind => {
-                Self::new(kind, format!("{text}; {advice}"))
-            }
+            Self::Error { kind, text } => Self::Error { kind, text: format!("{text}; {more}") },
             other => other,
         }
     }

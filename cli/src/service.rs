@@ -44,6 +44,9 @@ pub trait Service {
     /// The file that holds app credentials, if the service has one.
     fn credentials_file(&self) -> Result<Option<PathBuf>, Failure>;
 
+    /// Whether client id and secret are both there, or neither. No secret is read for it.
+    fn halves(&self) -> Result<(), Failure>;
+
     /// How its requests are signed, for `status`.
     fn signs_with(&self) -> Result<&'static str, Failure>;
 

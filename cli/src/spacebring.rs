@@ -49,18 +49,24 @@ impl Client {
     }
 
     fn credentials() -> Result<(String, Secret), Failure> {
-        let needed = |name: &str, more: &str| {
-            Failure::new(
-                ErrorKind::NoCredentials,
-                format!(
-                    "{name} is not set{more}: set it to what Spacebring shows under Network Settings, Developers"
-                ),
-            )
-        };
-        let id = variable(CLIENT_ID)?.ok_or_else(|| needed(CLIENT_ID, ""))?;
-        let secret = secrets::get(CLIENT_SECRET)?
-            .ok_or_else(|| needed(CLIENT_SECRET, ", nor its _FILE, _FD or _CMD"))?;
+        let id = variable(CLIENT_ID)?.ok_or_else(Self::needs_id)?;
+        let secret = secrets::get(CLIENT_SECRET)?.ok_or_else(Self::needs_secret)?;
         Ok((id, secret))
+    }
+
+    fn needs(name: &str) -> Failure {
+        Failure::new(
+            ErrorKind::NoCredentials,
+            format!("{name}: set it to what Spacebring shows under Network Settings, Developers"),
+        )
+    }
+
+    fn needs_id() -> Failure {
+        Self::needs("SPACEBRING_CLIENT_ID is not set")
+    }
+
+    fn needs_secret() -> Failure {
+        Self::needs("SPACEBRING_CLIENT_SECRET is not set, nor its _FILE, _FD or _CMD")
     }
 
     fn customer(&self) -> Result<Customer, Failure> {
@@ -104,11 +110,17 @@ impl Client {
         Ok(self.partner_of(&id, secret)?.with_store(store, &self.settings.profile)?)
     }
 
-    fn stored(partner: &Partner) -> Result<Arc<CachingSource>, Failure> {
-        partner.stored_source()?.ok_or_else(|| {
-            let text = "nobody has logged in to Spacebring with this client and profile: run `keyfob spacebring login`";
-            Failure::new(ErrorKind::LoginRequired, text)
-        })
+    fn stored(&self, partner: &Partner) -> Result<Arc<CachingSource>, Failure> {
+        if let Some(source) = partner.stored_source()? {
+            return Ok(source);
+        }
+        let aside = self.settings.store()?.unreadable_path(&partner.record_name(&self.settings.profile)?);
+        let why = if aside.symlink_metadata().is_ok() {
+            format!("the stored login could not be read, and is put aside as {}", aside.display())
+        } else {
+            "nobody has logged in to Spacebring with this client and profile".to_owned()
+        };
+        Err(Failure::new(ErrorKind::LoginRequired, format!("{why}: run `keyfob spacebring login`")))
     }
 
     pub fn login(&self, options: &SpacebringLogin) -> Result<(), Failure> {
@@ -172,7 +184,7 @@ impl Client {
 
     pub fn revoke(&self) -> Result<(), Failure> {
         let partner = self.partner()?;
-        let source = Self::stored(&partner)?;
+        let source = self.stored(&partner)?;
         partner.revoke(&source)?;
         say("the login has ended, and its tokens are removed");
         Ok(())
@@ -247,7 +259,7 @@ impl Service for Client {
     }
 
     fn source(&self) -> Result<Arc<CachingSource>, Failure> {
-        Self::stored(&self.partner()?)
+        self.stored(&self.partner()?)
     }
 
     fn api(&self) -> Result<Api, Failure> {
@@ -259,7 +271,7 @@ impl Service for Client {
             }
             Auth::OAuth2 => {
                 let partner = self.partner()?;
-                let source = Self::stored(&partner)?;
+                let source = self.stored(&partner)?;
                 let builder = partner.agent_builder(&source)?;
                 Ok(Api { url: partner.api_url().to_owned(), builder, source: Some(source) })
             }
@@ -293,6 +305,14 @@ impl Service for Client {
 
     fn credentials_file(&self) -> Result<Option<PathBuf>, Failure> {
         Ok(None)
+    }
+
+    fn halves(&self) -> Result<(), Failure> {
+        match (variable(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
+            (true, false) => Err(Self::needs_secret()),
+            (false, true) => Err(Self::needs_id()),
+            _ => Ok(()),
+        }
     }
 
     fn signs_with(&self) -> Result<&'static str, Failure> {

@@ -24,17 +24,16 @@ pub struct Client {
 
 impl Client {
     fn credentials() -> Result<ClientCredentials, Failure> {
-        let lone = |set: &str, unset: &str| {
-            Failure::invalid(format!(
-                "{set} is set, but {unset} is not: set both, or neither to use the file"
-            ))
-        };
         match (variable(CLIENT_ID)?, secrets::get(CLIENT_SECRET)?) {
             (Some(id), Some(secret)) => Ok(ClientCredentials::new(&id, secret)?),
-            (Some(_), None) => Err(lone(CLIENT_ID, CLIENT_SECRET)),
-            (None, Some(_)) => Err(lone(CLIENT_SECRET, CLIENT_ID)),
+            (Some(_), None) => Err(Self::lone(CLIENT_ID, CLIENT_SECRET)),
+            (None, Some(_)) => Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
             (None, None) => from_file(),
         }
+    }
+
+    fn lone(set: &str, unset: &str) -> Failure {
+        Failure::invalid(format!("{set} is set, but {unset} is not: set both, or neither to use the file"))
     }
 
     /// Without a store.
@@ -198,6 +197,14 @@ impl Service for Client {
 
     fn credentials_file(&self) -> Result<Option<PathBuf>, Failure> {
         Ok(Some(credentials_file()?.path().to_owned()))
+    }
+
+    fn halves(&self) -> Result<(), Failure> {
+        match (variable(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
+            (true, false) => Err(Self::lone(CLIENT_ID, CLIENT_SECRET)),
+            (false, true) => Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
+            _ => Ok(()),
+        }
     }
 
     fn signs_with(&self) -> Result<&'static str, Failure> {

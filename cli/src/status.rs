@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use keyfob::TokenStore as _;
+use keyfob::{ErrorKind, FileStore, RecordName, TokenStore as _};
 use serde::Serialize;
 
 use crate::args::Format;
@@ -70,7 +70,8 @@ pub fn run(service: &dyn Service) -> Result<(), Failure> {
         Some(Format::Json) => {
             serde_json::to_string(&status).map_err(|e| Failure::unexpected(e.to_string()))? + "\n"
         }
-        _ => text(&status),
+        // The first failure is said at the end.
+        _ => text(&status, usize::from(!failures.is_empty())),
     };
     output::print(shown.as_bytes())?;
     failures.into_iter().next().map_or(Ok(()), Err)
@@ -99,7 +100,12 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         let file = found.as_ref().and_then(|source| source.path().map(Place::of));
         secrets.push(Secret { name, from, file });
     }
+    // What is wrong with the secret alone has been said.
+    if secrets::find(service.secrets()[0]).is_ok() {
+        service.halves().unwrap_or_else(&mut keep);
+    }
     let mut record = None;
+    let mut unreadable = None;
     let mut token = None;
     let mut clock_offset = 0;
     let store = settings.store().map_err(&mut keep).ok();
@@ -113,6 +119,15 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
                 clock_offset = found.clock_offset();
                 token = Some(Token::of(found.token(), by_server(settings.http.clock().now(), clock_offset)));
             }
+        }
+        unreadable = broken(store, name);
+    }
+    let mut problems: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    if let Some(text) = unreadable {
+        problems.push(text.clone());
+        // With a token from a later login it keeps nothing from working.
+        if token.is_none() {
+            failures.push(Failure::new(ErrorKind::Store, text));
         }
     }
     let (client_id, client_id_from) = client.unzip();
@@ -130,8 +145,21 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         record,
         token,
         clock_offset,
-        problems: failures.iter().map(ToString::to_string).collect(),
+        problems,
     })
+}
+
+/// What is left of a record that could not be read, and has been put aside where that could be done.
+fn broken(store: &FileStore, name: &RecordName) -> Option<String> {
+    let (path, aside) = (store.path(name), store.unreadable_path(name));
+    if aside.symlink_metadata().is_ok() {
+        let aside = aside.display();
+        return Some(format!(
+            "a record that could not be read was put aside as {aside}: `logout` removes it"
+        ));
+    }
+    let is_broken = path.is_file() && matches!(store.load(name), Ok(None));
+    is_broken.then(|| format!("the record {} could not be read, nor be put aside", path.display()))
 }
 
 /// What a server's clock shows, by what was learned of it.
@@ -175,7 +203,7 @@ impl Token {
     }
 }
 
-fn text(status: &Status) -> String {
+fn text(status: &Status, said: usize) -> String {
     let mut lines = Vec::new();
     let mut tell = |name: &str, text: String| lines.push(format!("{name:<18} {text}\n"));
     tell("service", status.service.to_owned());
@@ -223,6 +251,9 @@ fn text(status: &Status) -> String {
             ahead => format!("{} s ahead of the server's", ahead.unsigned_abs()),
         },
     );
+    for problem in status.problems.iter().skip(said) {
+        tell("problem", problem.clone());
+    }
     lines.concat()
 }
 

@@ -385,3 +385,85 @@ fn the_sandboxes_do_not_share_a_port() {
     ends_well(&services.log_in("--scope locations"));
     let _: &SpacebringSandbox = &services.spacebring;
 }
+
+/// The one file of the store whose name ends so.
+fn in_store(services: &Services, end: &str) -> Option<std::path::PathBuf> {
+    let entries = fs::read_dir(services.path(".local/state/keyfob")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).find(|path| path.to_str().unwrap().ends_with(end))
+}
+
+#[test]
+fn a_record_that_was_put_aside_is_told_of_and_removed() {
+    let services = Services::start();
+    ends_well(&services.log_in("--scope locations"));
+    let record = in_store(&services, ".json").unwrap();
+    let whole = fs::read_to_string(&record).unwrap();
+    fs::write(&record, &whole[..whole.len() - 5]).unwrap();
+    let aside = format!("{}.unreadable", record.display());
+    for words in ["spacebring token", "spacebring revoke"] {
+        fails(&services.run(words), 3, &format!("put aside as {aside}: run `keyfob spacebring login`"));
+    }
+    let status = services.run("spacebring status --format json");
+    assert_eq!(status.status.code(), Some(7), "{}", err(&status));
+    let problem = json(out(&status))["problems"][0].as_str().unwrap().to_owned();
+    assert!(problem.contains(&aside) && err(&status).contains(&problem), "{problem}");
+    // With a new login it is no trouble any more, but still there.
+    ends_well(&services.log_in("--scope locations"));
+    let status = services.run("spacebring status");
+    assert!(succeeds(&status).contains(&aside), "{}", out(&status));
+    ends_well(&services.run("spacebring logout"));
+    assert_eq!((in_store(&services, ".json"), in_store(&services, ".unreadable")), (None, None));
+
+    // Alone, too.
+    fs::write(&record, "{").unwrap();
+    assert_eq!(services.run("spacebring token").status.code(), Some(3));
+    assert!(in_store(&services, ".unreadable").is_some());
+    let logout = services.run("spacebring logout");
+    assert!(err(&logout).contains("are removed"), "{}", err(&logout));
+    assert_eq!(in_store(&services, ".unreadable"), None);
+}
+
+#[test]
+fn revoke_removes_what_was_put_aside() {
+    let services = Services::start();
+    ends_well(&services.log_in("--scope locations"));
+    let record = in_store(&services, ".json").unwrap();
+    fs::copy(&record, format!("{}.unreadable", record.display())).unwrap();
+    ends_well(&services.run("spacebring revoke"));
+    assert_eq!(in_store(&services, ".unreadable"), None);
+}
+
+#[test]
+fn logout_says_when_it_cannot_look() {
+    let services = Services::start();
+    services.file("file", "");
+    fails(&services.run("spatiafi logout --store file"), 7, "could not");
+}
+
+#[test]
+fn broken_app_credentials_can_be_removed() {
+    let services = Services::start();
+    let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
+    fs::create_dir_all(services.path(".config/spatiafi")).unwrap();
+    let file = services.file(".config/spatiafi/app_credentials.json", "{}");
+    let logout = services.without(&none, "spatiafi logout --credentials").output().unwrap();
+    fails(&logout, 7, "app_credentials.json is removed");
+    assert!(err(&logout).contains("tokens") && !file.exists(), "{}", err(&logout));
+    ends_well(&services.without(&none, "spatiafi logout --credentials").output().unwrap());
+}
+
+#[test]
+fn status_names_half_of_credentials() {
+    let services = Services::start();
+    for (service, unset, status, says) in [
+        ("spatiafi", "SPATIAFI_CLIENT_SECRET", 2, "SPATIAFI_CLIENT_SECRET is not"),
+        ("spatiafi", "SPATIAFI_CLIENT_ID", 2, "SPATIAFI_CLIENT_ID is not"),
+        ("spacebring", "SPACEBRING_CLIENT_SECRET", 3, "SPACEBRING_CLIENT_SECRET is not set"),
+        ("spacebring", "SPACEBRING_CLIENT_ID", 3, "SPACEBRING_CLIENT_ID is not set"),
+    ] {
+        let output = services.without(&[unset], &format!("{service} status --format json")).output().unwrap();
+        let problem = json(out(&output))["problems"][0].as_str().unwrap_or_default().to_owned();
+        assert!(problem.contains(says), "{unset}: {problem}");
+        assert_eq!(output.status.code(), Some(status));
+    }
+}
