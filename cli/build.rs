@@ -1,7 +1,7 @@
 //! Adds what must run before Rust's start-up code to the binary.
 
 fn main() {
-    let source = "src/closed_stdout.c";
+    let source = "src/closed.c";
     println!("cargo::rerun-if-changed={source}");
     if std::env::var_os("CARGO_CFG_UNIX").is_none() {
         return;

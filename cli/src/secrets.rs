@@ -18,6 +18,9 @@ use crate::settings::variable;
 /// Every variable that holds a secret.
 pub const NAMES: [&str; 3] = ["SPATIAFI_CLIENT_SECRET", "SPATIAFI_PASSWORD", "SPACEBRING_CLIENT_SECRET"];
 
+/// What `exec` calls tokens.
+const TOKENS: [&str; 2] = ["SPATIAFI_ACCESS_TOKEN", "SPACEBRING_ACCESS_TOKEN"];
+
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 const SUFFIXES: [&str; 3] = ["_FILE", "_FD", "_CMD"];
 
@@ -132,27 +135,31 @@ impl Source {
                 self.label()
             )));
         };
-        if fd == 0 {
-            return read_all(io::stdin().lock()).map_err(|e| unreadable(&self.to_string(), &e));
-        }
-        // Opened anew by its name, which needs no unsafe code.
-        let read = File::open(format!("/dev/fd/{fd}")).and_then(read_all);
+        let read = open_descriptor(fd).and_then(read_all);
         close(fd);
-        read.map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => {
-                Failure::invalid(format!("{} is {fd}, but descriptor {fd} is not open", self.label()))
+        read.map_err(|e| {
+            if is_not_open(&e) {
+                let label = self.label();
+                return Failure::invalid(format!(
+                    "{label} is {fd}, but descriptor {fd} is not open for reading"
+                ));
             }
-            _ => unreadable(&self.to_string(), &e),
+            unreadable(&self.to_string(), &e)
         })
     }
 
     #[cfg(unix)]
     fn run(&self, command: &str) -> Result<Vec<u8>, Failure> {
+        use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
         // The secrets of others are not its business.
         for name in NAMES {
             shell.env_remove(name);
+        }
+        let has_own_group = !has_terminal();
+        if has_own_group {
+            shell.process_group(0);
         }
         let mut child =
             shell.spawn().map_err(|e| Failure::unexpected(format!("could not run sh: {}", why(&e))))?;
@@ -170,6 +177,9 @@ impl Source {
             },
             Some(Err(e)) => Err(unreadable(&self.to_string(), &e)),
             _ => {
+                if has_own_group {
+                    kill_group(&child);
+                }
                 let _ = child.kill();
                 let _ = child.wait();
                 let text = format!(
@@ -249,6 +259,58 @@ fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io
     Ok(Some(secret))
 }
 
+/// Where there is a terminal, a command may ask on it and Ctrl-C must end it, which only its own group gets.
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// Ends whatever a shell has started. It has not been waited for, so its number is nobody else's.
+#[cfg(unix)]
+fn kill_group(shell: &std::process::Child) {
+    if let Ok(group) = i32::try_from(shell.id()) {
+        let _ =
+            nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// The descriptor itself. Where Linux does not give it, and elsewhere, what its name opens: on Linux anew, so it must be
+/// a file or a pipe that this user may open.
+fn open_descriptor(fd: i32) -> io::Result<File> {
+    #[cfg(unix)]
+    if fd == 0 {
+        return std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().map(File::from);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+        use std::os::fd::AsRawFd as _;
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).and_then(|process| {
+            // It has got the number that was free.
+            if process.as_raw_fd() == fd {
+                return Err(Errno::BADF);
+            }
+            pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
+        });
+        match own {
+            Ok(own) => return Ok(own.into()),
+            Err(Errno::BADF) => return Err(Errno::BADF.into()),
+            // An old kernel, or a sandbox that forbids it.
+            Err(_) => {}
+        }
+    }
+    File::open(format!("/dev/fd/{fd}"))
+}
+
+fn is_not_open(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(nix::errno::Errno::EBADF as i32) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::NotFound
+}
+
 fn descriptor(number: &str) -> Option<i32> {
     number.parse().ok().filter(|fd| *fd >= 0)
 }
@@ -273,10 +335,18 @@ pub fn close_descriptors() {
     }
 }
 
-/// Removes the long-lived secrets, and the ways to them, from what a child gets to see.
+/// Removes the secrets, and the ways to them, from what a child gets to see: the tokens of an `exec` around this one, and a
+/// proxy with a password too.
 pub fn keep_from(child: &mut Command) {
     if NAMES.into_iter().any(|name| credential(name).is_some()) {
         child.env_remove(CREDENTIALS_DIRECTORY);
+    }
+    for name in TOKENS {
+        child.env_remove(name);
+    }
+    // A name or password comes before an '@'.
+    if env::var_os("KEYFOB_PROXY").is_some_and(|proxy| proxy.as_encoded_bytes().contains(&b'@')) {
+        child.env_remove("KEYFOB_PROXY");
     }
     for name in NAMES {
         child.env_remove(name);

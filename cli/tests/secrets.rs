@@ -491,3 +491,82 @@ fn memory(pid: u32) -> Vec<u8> {
     }
     all
 }
+
+/// Itself, and not what its name in `/dev/fd` opens: its place in the file, its direction, and what has no name.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_descriptor_is_used_as_it_was_handed_over() {
+    use std::io::Write as _;
+    let services = Services::start();
+    let secret = services.spatiafi.client_secret().to_owned();
+    services.file("two", format!("first line\n{secret}\n"));
+    let two = services.path("two").display().to_string();
+    let words = "spatiafi token --profile";
+    let mut bash = Command::new("bash");
+    let keyfob = env!("CARGO_BIN_EXE_keyfob");
+    bash.arg("-c").arg(format!("exec 3<{two}; read -r _ <&3; exec {keyfob} {words} place"));
+    bash.env_clear().envs(services.spatiafi.env()).env_remove(SECRET);
+    bash.env("HOME", services.home.path()).env("PATH", std::env::var_os("PATH").unwrap());
+    succeeds(&bash.env("SPATIAFI_CLIENT_SECRET_FD", "3").stdin(Stdio::null()).output().unwrap());
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let giver =
+        std::thread::spawn(move || listener.accept().unwrap().0.write_all(secret.as_bytes()).unwrap());
+    succeeds(&by_descriptor(
+        &services,
+        3,
+        &format!("{words} socket"),
+        &format!("3<>/dev/tcp/127.0.0.1/{port}"),
+    ));
+    giver.join().unwrap();
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_from() {
+    let services = Services::start();
+    let file = services.file("secret", services.spatiafi.client_secret()).display().to_string();
+    for (number, redirect) in [(0, "<&-".to_owned()), (0, format!("0>>{file}")), (3, "3<&-".to_owned())] {
+        let output = by_descriptor(&services, number, "spatiafi token", &redirect);
+        fails(&output, 2, &format!("descriptor {number} is not open for reading"));
+    }
+    #[cfg(target_os = "linux")]
+    fails(
+        &by_descriptor(&services, 3, "spatiafi token", &format!("3>>{file}")),
+        2,
+        "descriptor 3 is not open for reading",
+    );
+    assert_eq!(services.requests(), 0);
+}
+
+#[test]
+#[ignore = "takes 40 s"]
+fn nothing_of_a_command_is_left_when_its_time_is_over() {
+    let services = Services::start();
+    let mut command = Command::new("setsid");
+    let plain = services.without(&[SECRET], "spatiafi token");
+    command.arg("--wait").arg(plain.get_program()).args(plain.get_args()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(services.home.path()).stdin(Stdio::null());
+    let slow = "(touch begun; sleep 36; touch late) & sleep 60";
+    let output = command.env("SPATIAFI_CLIENT_SECRET_CMD", slow).output().unwrap();
+    fails(&output, 5, "did not end within 30 s");
+    assert!(services.path("begun").exists());
+    std::thread::sleep(Duration::from_secs(10));
+    assert!(!services.path("late").exists());
+}
+
+#[test]
+fn exec_hands_on_no_secret_but_the_token() {
+    let services = Services::start();
+    ends_well(&services.run("spatiafi token"));
+    let mut command = services.without(&[], "spatiafi exec -- env");
+    command.env("SPACEBRING_ACCESS_TOKEN", "s3cr3t-token");
+    let proxies = [("http://ada:s3cr3t@127.0.0.1:1", false), ("http://127.0.0.1:1", true)];
+    for (proxy, stays) in proxies {
+        let output = command.env("KEYFOB_PROXY", proxy).output().unwrap();
+        let seen = succeeds(&output);
+        assert!(seen.contains("SPATIAFI_ACCESS_TOKEN=") && !seen.contains("s3cr3t"), "{seen}");
+        assert_eq!(seen.contains("KEYFOB_PROXY="), stays, "{seen}");
+    }
+}
