@@ -162,7 +162,7 @@ pub struct SpacebringLogin {
     pub without_redirect_uri: bool,
 }
 
-/// What both services can do.
+// What both services can do. As a comment of the documentation it would be the help of both.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Prints a valid access token: from the store if it lives long enough, else a new one
@@ -229,10 +229,13 @@ Examples:
     ///
     /// The token is SPATIAFI_ACCESS_TOKEN or SPACEBRING_ACCESS_TOKEN. The long-lived secrets, the other service's token
     /// and a KEYFOB_PROXY with a user name or password are removed from the environment. The exit status is the command's own; 127 if there is none of this name, 126 if it cannot be run.
-    #[command(after_help = "\
+    #[command(
+        override_usage = "keyfob <SERVICE> exec [OPTIONS] -- <CMD>...",
+        after_help = "\
 Examples:
   keyfob spatiafi exec -- python3 report.py
-  keyfob spacebring exec --min-valid 600 -- sh -c 'curl -H \"Authorization: Bearer $SPACEBRING_ACCESS_TOKEN\" …'")]
+  keyfob spacebring exec --min-valid 600 -- sh -c 'curl -H \"Authorization: Bearer $SPACEBRING_ACCESS_TOKEN\" …'"
+    )]
     Exec {
         /// The command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]

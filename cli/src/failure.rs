@@ -72,9 +72,22 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the library calls its methods, in the words of the command.
+const WORDS: [(&str, &str); 4] = [
+    ("`without_state`", "`--without-state`"),
+    ("`without_pkce`", "`--without-pkce`"),
+    ("`without_redirect_uri`", "`--without-redirect-uri`"),
+    // There is no option for it.
+    (", or use `allow_short_key` if the service issues such", ""),
+];
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(error.kind(), error.to_string())
+        let mut text = error.to_string();
+        for (method, option) in WORDS {
+            text = text.replace(method, option);
+        }
+        Self::new(error.kind(), text)
     }
 }
 

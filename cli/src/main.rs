@@ -38,11 +38,19 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     keep_memory_private();
-    let cli = parse();
-    if cli.common.verbose {
-        output::narrate();
+    match parse() {
+        Ok(cli) => {
+            if cli.common.verbose {
+                output::narrate();
+            }
+            end(run(cli))
+        }
+        Err(status) => status,
     }
-    match run(cli) {
+}
+
+fn end(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let text = failure.to_string();
@@ -59,12 +67,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse() -> Cli {
+/// The command line, or the exit status if there is nothing to run.
+fn parse() -> Result<Cli, ExitCode> {
     let mut command = Cli::command();
     let cli = command
         .try_get_matches_from_mut(std::env::args_os())
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
-        .unwrap_or_else(|error| error.format(&mut command).exit());
+        .map_err(|error| {
+            let error = error.format(&mut command);
+            if error.use_stderr() {
+                error.exit();
+            }
+            // Help and version are results too.
+            end(output::print(error.render().to_string().as_bytes()))
+        });
     // To take it apart takes as long as to put it together, and it holds no secret.
     std::mem::forget(command);
     cli

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 
-use keyfob::ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use keyfob::ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use keyfob::ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use keyfob::ureq::{self, SendBody};
 use keyfob::{ErrorKind, classify};
@@ -14,6 +14,21 @@ use crate::failure::Failure;
 use crate::output::{stdout, unreadable, unwritable};
 use crate::service::Service;
 use crate::target::Target;
+
+/// What says who asks, where, and where a message ends: two that disagree would be read as two requests.
+const RESERVED: [&str; 11] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -154,7 +169,7 @@ fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
         });
         let (name, value) =
             parsed.ok_or_else(|| Failure::invalid("a --header is not of the form 'Name: value'"))?;
-        if [AUTHORIZATION, HOST, CONTENT_LENGTH].contains(&name) {
+        if RESERVED.contains(&name.as_str()) {
             return Err(Failure::invalid(format!("the header {name} is set by keyfob: leave it out")));
         }
         headers.append(name, value);

@@ -206,7 +206,7 @@ fn scopes(options: &SpacebringLogin) -> Result<Vec<String>, Failure> {
             // As far apart as a slip or two.
             distance(name, wanted) <= 3
         });
-        let hint = like.map(|name| format!("; is {name:?} meant?")).unwrap_or_default();
+        let hint = like.map_or_else(|| ".".to_owned(), |name| format!("; is {name:?} meant?"));
         return Err(Failure::invalid(format!(
             "Spacebring has published no scope {wanted:?}{hint} There are: {all}. With --allow-unknown-scope it is asked \
              for all the same"

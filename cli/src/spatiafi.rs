@@ -97,17 +97,15 @@ impl Client {
             };
             return Ok((username, password));
         }
+        let way = format!("{PASSWORD} (or {PASSWORD}_FILE, _FD or _CMD)");
         let missing = match (username, password) {
-            (None, None) => format!("{USERNAME} and {PASSWORD}"),
+            (None, None) => format!("{USERNAME} and {way}"),
             (None, _) => USERNAME.to_owned(),
-            _ => PASSWORD.to_owned(),
+            _ => way,
         };
         Err(Failure::new(
             ErrorKind::NoCredentials,
-            format!(
-                "there is no terminal to ask for the user name and password: set {missing} ({PASSWORD}_FILE, _FD and \
-                 _CMD do as well)"
-            ),
+            format!("there is no terminal to ask for the user name and password: set {missing}"),
         ))
     }
 }

@@ -28,7 +28,7 @@ impl Target {
 
     /// The URL of a path of the API, or a URL that belongs to it.
     pub fn url(&self, path_or_url: &str) -> Result<Uri, Failure> {
-        let is_url = path_or_url.contains("://");
+        let is_url = !path_or_url.starts_with('/') && path_or_url.contains("://");
         if path_or_url.contains('#') {
             return Err(Failure::invalid(
                 "the path or URL has a fragment ('#'), which no server gets to see: remove it, or write %23",
@@ -95,6 +95,8 @@ mod tests {
             ("/@evil.example/", "https://api.example.com/@evil.example/"),
             ("//evil.example/", "https://api.example.com//evil.example/"),
             ("/a?to=https%3A%2F%2Fevil.example", "https://api.example.com/a?to=https%3A%2F%2Fevil.example"),
+            ("/a?to=https://evil.example/", "https://api.example.com/a?to=https://evil.example/"),
+            ("/https://evil.example/", "https://api.example.com/https://evil.example/"),
             ("https://api.example.com/a", "https://api.example.com/a"),
             ("HTTPS://API.example.com:443/a", "https://API.example.com:443/a"),
         ] {

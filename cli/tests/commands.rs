@@ -467,3 +467,20 @@ fn status_names_half_of_credentials() {
         assert_eq!(output.status.code(), Some(status));
     }
 }
+
+#[test]
+fn help_says_what_a_command_is() {
+    let home = tempfile::tempdir().unwrap();
+    for (words, says) in [
+        ("spatiafi", "SpatiaFi: geospatial climate data\n"),
+        ("spacebring", "Spacebring: coworking spaces\n"),
+        ("spatiafi exec", " exec [OPTIONS] -- <CMD>..."),
+        ("spatiafi batch", "count as done"),
+        ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring"),
+    ] {
+        for help in ["--help", "-h"] {
+            let output = bare(home.path()).args(words.split_whitespace()).arg(help).output().unwrap();
+            assert!(succeeds(&output).contains(says), "{words}: {}", out(&output));
+        }
+    }
+}

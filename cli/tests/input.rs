@@ -33,7 +33,7 @@ fn wrong_words_get_a_suggestion() {
         ("spatiafi status --format header", "text and json"),
         ("spatiafi token --store=", "a value is required"),
         ("spacebring login --scope location", "is \"locations\" meant?"),
-        ("spacebring login --scope nothing.like.it", "There are: benefits.readonly"),
+        ("spacebring login --scope nothing.like.it", "\"nothing.like.it\". There are: benefits.readonly"),
     ] {
         fails(&services.run(words), 2, says);
     }
@@ -121,7 +121,19 @@ fn bad_bodies_and_headers() {
     for header in ["no colon", "Bad Name: x", "A: b\r\nC: d"] {
         fails(&services.keyfob(["spatiafi", "get", "/", "-H", header]).output().unwrap(), 2, "'Name: value'");
     }
-    for header in ["Authorization: x", "host: x", "content-length: 3"] {
+    for header in [
+        "Authorization: x",
+        "host: x",
+        "content-length: 3",
+        "Transfer-Encoding: chunked",
+        "connection: close",
+        "Keep-Alive: timeout=5",
+        "Proxy-Authorization: x",
+        "Proxy-Connection: keep-alive",
+        "TE: trailers",
+        "Trailer: x",
+        "Upgrade: h2c",
+    ] {
         fails(&services.keyfob(["spatiafi", "get", "/", "-H", header]).output().unwrap(), 2, "leave it out");
     }
     assert_eq!(services.requests(), 0);
@@ -133,8 +145,8 @@ fn logins_without_a_terminal_say_what_to_set() {
     let both = ["SPATIAFI_USERNAME", "SPATIAFI_PASSWORD"];
     let needs = |unset: &[&str]| services.without(unset, "spatiafi login").output().unwrap();
     fails(&needs(&both), 3, "set SPATIAFI_USERNAME and SPATIAFI_PASSWORD");
-    fails(&needs(&both[..1]), 3, "set SPATIAFI_USERNAME (");
-    fails(&needs(&both[1..]), 3, "set SPATIAFI_PASSWORD (");
+    fails(&needs(&both[..1]), 3, "password: set SPATIAFI_USERNAME\n");
+    fails(&needs(&both[1..]), 3, "set SPATIAFI_PASSWORD (or SPATIAFI_PASSWORD_FILE, _FD or _CMD)\n");
     fails(&services.run("spacebring login"), 3, "--no-browser");
     assert_eq!(services.requests(), 0);
 }
@@ -218,9 +230,15 @@ fn credentials_that_cannot_be_read() {
 fn a_full_disk_and_a_closed_standard_output() {
     let services = Services::start();
     let lines = services.file("lines", "/\n");
-    for words in
-        ["spatiafi token", "spatiafi status", "spatiafi get /", "completions bash", "spatiafi batch lines"]
-    {
+    for words in [
+        "spatiafi token",
+        "spatiafi status",
+        "spatiafi get /",
+        "completions bash",
+        "spatiafi batch lines",
+        "--help",
+        "--version",
+    ] {
         let full = File::create("/dev/full").unwrap();
         let output = services.without(&[], words).stdout(full).output().unwrap();
         fails(&output, 7, "could not write to standard output");
@@ -249,11 +267,27 @@ fn a_full_disk_and_a_closed_standard_output() {
 fn a_broken_pipe_is_quiet() {
     let services = Services::start();
     services.file("lines", format!("{INFO}\n").repeat(2000));
-    for words in ["spatiafi token", "completions bash", "spatiafi batch lines --jobs 2"] {
+    for words in ["spatiafi token", "completions bash", "spatiafi batch lines --jobs 2", "--help"] {
         let mut child = piped(&mut services.without(&[], words));
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), err(&output)), (Some(0), ""), "{words}");
     }
     assert!(services.spatiafi.count(Endpoint::Info) < 2000, "nobody reads it, so nothing more is asked");
+}
+
+/// What the library calls a method is an option here, or nothing at all.
+#[test]
+fn errors_name_options_and_no_methods() {
+    let services = Services::start();
+    let short =
+        services.without(&[], "spatiafi token").env("SPATIAFI_CLIENT_SECRET", "short").output().unwrap();
+    fails(&short, 2, "check that it is whole");
+    assert!(!err(&short).contains("allow_short_key"), "{}", err(&short));
+    let mut child = piped(&mut services.without(&[], "spacebring login --no-browser --scope locations"));
+    let _ = support::url_of(&mut child);
+    let callback = "http://127.0.0.1:8765/callback?code=x\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), callback.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(err(&output).contains("use `--without-state`"), "{}", err(&output));
 }

@@ -103,6 +103,8 @@ fn a_batch_shows_how_far_it_is() {
     let (status, seen) = Terminal::run(&services, &[], "spatiafi batch in --output out", &[]).ends();
     assert_eq!(status, Some(0), "{seen}");
     assert!(seen.contains("300/300") && seen.contains("/s") && seen.contains("left"), "{seen}");
+    let rates = seen.split("/s ").filter_map(|before| before.rsplit(' ').next());
+    assert!(rates.clone().all(|rate| !rate.contains('.')) && rates.count() > 1, "whole numbers: {seen}");
 }
 
 #[test]
