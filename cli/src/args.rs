@@ -218,7 +218,7 @@ Each line of FILE is a path or URL; empty lines are passed by. Each answer is a 
 The exit status is that of the first line that failed, else 0. What needs a login or credentials ends the run.
 Ctrl-C leaves whole lines, and --resume goes on after them. Lines that failed count as done and are not asked for
 again; the exit status is that of the first one in the whole output. To repeat them, take their lines of FILE:
-  jq -r 'select(.kind).line' answers.jsonl | while read -r n; do sed -n \"${n}p\" points.txt; done
+  jq -r 'select(.kind) | .line' answers.jsonl | sed 's/$/p/' | sed -n -f - points.txt >again.txt
 
 Examples:
   keyfob spatiafi batch points.txt --jobs 16 --output answers.jsonl
