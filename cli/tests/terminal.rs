@@ -1,5 +1,6 @@
 //! With a terminal: questions, colours, the progress bar, the browser.
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests of a real process run on the machine's clock")]
 
 mod support;
 
@@ -7,6 +8,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use support::{INFO, Services};
 
@@ -71,7 +74,10 @@ fn a_login_asks_for_user_name_and_password() {
     let (username, password) = (services.spatiafi.username(), services.spatiafi.password());
     let mut terminal = Terminal::run(&services, &NOBODY, "spatiafi login", &[]);
     terminal.until("user name: ").types(username);
-    let (status, seen) = terminal.until("password of demo@example.com: ").types(password).ends();
+    terminal.until("password of demo@example.com: ");
+    // A person does not type before the terminal has stopped to show it, which comes after the question.
+    thread::sleep(Duration::from_millis(500));
+    let (status, seen) = terminal.types(password).ends();
     assert_eq!(status, Some(0), "{seen}");
     assert!(!seen.contains(&password[..7]), "what is typed is not shown: {seen}");
     assert!(services.path(".config/spatiafi/app_credentials.json").exists());
