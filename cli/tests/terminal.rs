@@ -105,7 +105,7 @@ fn colours_on_a_terminal_unless_told() {
 fn a_batch_shows_how_far_it_is() {
     let services = Services::start();
     services.file("in", format!("{INFO}\n").repeat(300));
-    services.spatiafi.set_delay(keyfob_sandbox::Endpoint::Info, std::time::Duration::from_millis(10));
+    services.spatiafi.set_delay(keyfob_sandbox::Endpoint::Info, Duration::from_millis(10));
     let (status, seen) = Terminal::run(&services, &[], "spatiafi batch in --output out", &[]).ends();
     assert_eq!(status, Some(0), "{seen}");
     assert!(seen.contains("300/300") && seen.contains("/s") && seen.contains("left"), "{seen}");
@@ -128,7 +128,7 @@ fn a_login_opens_the_browser_with_the_url_alone() {
     let mut terminal = Terminal::run(&services, &[], "spacebring login --scope locations", &more);
     terminal.until("log in with the browser");
     while !services.path("url").exists() {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let url = fs::read_to_string(services.path("url")).unwrap();
     keyfob::ureq::get(&services.spacebring.approve(url.trim())).call().unwrap();
