@@ -183,6 +183,20 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || literal(host).is_some_and(|ip| ip.is_loopback())
 }
 
+/// What a path can be put behind.
+pub(crate) fn base_url(what: &str, url: &str) -> Result<(), Error> {
+    Endpoint::new(what, url)?;
+    if url.contains('?') {
+        return Err(Error::invalid(format!("the {what} has a query ('?'): give it without")));
+    }
+    Ok(())
+}
+
+/// A base URL, with or without a slash at its end, and a path.
+pub(crate) fn join(base: &str, path: &str) -> String {
+    format!("{}{path}", base.trim_end_matches('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +204,12 @@ mod tests {
     #[track_caller]
     fn refused(url: &str, why: &str) {
         assert_eq!(Endpoint::new("token URL", url).unwrap_err().to_string(), format!("the token URL {why}"));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_a_base_url_does_not_double() {
+        assert_eq!(join("https://h/", "/a/"), "https://h/a/");
+        assert_eq!(join("https://h", "/a"), "https://h/a");
     }
 
     #[test]

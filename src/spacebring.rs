@@ -13,9 +13,8 @@ use std::sync::Arc;
 use ureq::Agent;
 
 use crate::credentials::env_var;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
-use crate::spatiafi::base_url;
 use crate::{
     AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName,
     Secret, Token, TokenSource, TokenStore, check,
@@ -492,11 +491,6 @@ fn uuid(id: &str) -> Result<String, Error> {
         "the network id is no UUID: it has 32 hexadecimal digits in groups of 8-4-4-4-12, as in \
          6f1b7c1e-3a52-4c8e-9d0b-2b7f5a4e8c10",
     ))
-}
-
-/// A base URL, with or without a slash at its end, and a path.
-fn join(base: &str, path: &str) -> String {
-    format!("{}{path}", base.trim_end_matches('/'))
 }
 
 #[cfg(test)]

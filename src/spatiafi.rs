@@ -10,7 +10,7 @@ use std::{env, fmt, io};
 use ureq::Agent;
 
 use crate::credentials::env_var;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AppCredentials, BasicToken, ClientAssertion};
 use crate::{
     AgentBuilder, Auth, CachingSource, ClientCredentials, CredentialsFile, Error, ErrorKind, FileStore, Http,
@@ -381,20 +381,6 @@ fn folder(system: System, env: &dyn Fn(&str) -> Option<PathBuf>, home: Option<Pa
     }
 }
 
-/// What a path can be put behind.
-pub(crate) fn base_url(what: &str, url: &str) -> Result<(), Error> {
-    Endpoint::new(what, url)?;
-    if url.contains('?') {
-        return Err(Error::invalid(format!("the {what} has a query ('?'): give it without")));
-    }
-    Ok(())
-}
-
-/// A base URL, with or without a slash at its end, and a path.
-fn join(base: &str, path: &str) -> String {
-    format!("{}{path}", base.trim_end_matches('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,11 +406,5 @@ mod tests {
         ] {
             assert_eq!(folder(system, env, home), expected.map(PathBuf::from));
         }
-    }
-
-    #[test]
-    fn a_slash_at_the_end_of_a_base_url_does_not_double() {
-        assert_eq!(join("https://h/", "/a/"), "https://h/a/");
-        assert_eq!(join("https://h", "/a"), "https://h/a");
     }
 }
