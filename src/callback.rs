@@ -122,9 +122,14 @@ pub(crate) fn judge(query: &[u8], expected: &Expected<'_>) -> Result<Secret, Rej
 /// RFC 6749 4.1.2.1. `sent` is what the server's words may not repeat.
 fn refusal(query: &[u8], error: &Secret, sent: Option<&Secret>) -> Rejection {
     let repeats = |words: &str| words::repeats(words, sent.map(Secret::expose).into_iter());
-    let shown = |words: &str| match printable(words) {
-        words if repeats(&words) => "its text is withheld: it repeats a secret".to_owned(),
-        words => words,
+    let shown = |words: &str| {
+        let words = printable(words);
+        if !repeats(&words) {
+            return words;
+        }
+        // Wiped.
+        drop(Secret::from(words));
+        "its text is withheld: it repeats a secret".to_owned()
     };
     let error = error.expose_str().unwrap_or_default();
     let code = oauth_code(error).filter(|code| !repeats(code));

@@ -64,7 +64,7 @@ impl ClientCredentials {
     /// From JSON with `client_id` and `client_secret`, whatever else is in it.
     pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
         let answer: AppCredentialsAnswer = object(json)?;
-        Self::new(&answer.client_id, answer.client_secret).ok()
+        Self::new(&answer.client_id, answer.client_secret.0).ok()
     }
 }
 

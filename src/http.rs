@@ -518,9 +518,10 @@ impl Answer {
     pub(crate) fn refusal(&self, call: &Call<'_>, parsed: Option<&TokenAnswer>) -> Error {
         let code =
             parsed.and_then(TokenAnswer::error_code).filter(|code| !self.repeats_secret(call, parsed, code));
-        let words = parsed.and_then(TokenAnswer::words).map(|words| {
-            if self.repeats_secret(call, parsed, &words) {
-                "its text is withheld: it repeats a secret".to_owned()
+        let words = parsed.and_then(TokenAnswer::words);
+        let words = words.as_ref().and_then(Secret::expose_str).map(|words| {
+            if self.repeats_secret(call, parsed, words) {
+                "its text is withheld: it repeats a secret"
             } else {
                 words
             }
@@ -532,7 +533,7 @@ impl Answer {
             500.. => format!("it failed (HTTP {status})"),
             _ => format!("it refused (HTTP {status})"),
         };
-        for part in [code, words.as_deref()].into_iter().flatten() {
+        for part in [code, words].into_iter().flatten() {
             what = what + ": " + part;
         }
         let later;
@@ -852,6 +853,7 @@ pub(crate) fn unwrap_unsent(error: ureq::Error) -> (ureq::Error, bool) {
 #[derive(Clone, Debug)]
 struct Connect {
     inner: Arc<DefaultConnector>,
+    #[cfg_attr(not(any(feature = "rustls", feature = "native-tls")), expect(dead_code))]
     tls: u64,
 }
 

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::{Deadline, from_unix_seconds, unix_seconds};
 use crate::credentials::env_var;
 use crate::file::{self, NewFile};
-use crate::wire::object;
+use crate::wire::{Text, object};
 use crate::{Error, ErrorKind, Secret, Token, check};
 
 /// What a record is called: tokens of one client, at one server, for one purpose.
@@ -379,8 +379,8 @@ struct Read {
     token_url: String,
     client_id: String,
     profile: String,
-    access_token: Secret,
-    refresh_token: Option<Secret>,
+    access_token: Text,
+    refresh_token: Option<Text>,
     expires_at: Option<i64>,
     obtained_at: i64,
     scope: Option<String>,
@@ -431,11 +431,11 @@ pub(crate) fn decode(content: &Secret, name: &RecordName, path: &Path) -> Result
             && read.client_id == name.client_id
             && read.profile == name.profile;
         let mut token =
-            Token::new(read.access_token, from_unix_seconds(read.obtained_at)).ok().filter(|_| same)?;
+            Token::new(read.access_token.0, from_unix_seconds(read.obtained_at)).ok().filter(|_| same)?;
         if let Some(at) = read.expires_at {
             token = token.with_expires_at(from_unix_seconds(at));
         }
-        if let Some(refresh_token) = read.refresh_token {
+        if let Some(Text(refresh_token)) = read.refresh_token {
             token = token.with_refresh_token(refresh_token);
         }
         if let Some(scope) = read.scope {

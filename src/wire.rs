@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::words::printable;
 use crate::{Secret, Token};
@@ -13,9 +14,9 @@ use crate::{Secret, Token};
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct TokenAnswer {
-    access_token: Option<Secret>,
-    refresh_token: Option<Secret>,
-    client_secret: Option<Secret>,
+    access_token: Option<Text>,
+    refresh_token: Option<Text>,
+    client_secret: Option<Text>,
     token_type: Loose,
     expires_in: Loose,
     expires_at: Loose,
@@ -32,8 +33,11 @@ pub(crate) struct TokenAnswer {
 #[derive(Deserialize)]
 pub(crate) struct AppCredentialsAnswer {
     pub(crate) client_id: String,
-    pub(crate) client_secret: Secret,
+    pub(crate) client_secret: Text,
 }
+
+/// A JSON string that is a secret.
+pub(crate) struct Text(pub(crate) Secret);
 
 /// A JSON object. Without this check, serde would take a list for the object's fields in order.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
@@ -69,7 +73,7 @@ impl TokenAnswer {
         [&self.access_token, &self.refresh_token, &self.client_secret]
             .into_iter()
             .flatten()
-            .map(Secret::expose)
+            .map(|Text(secret)| secret.expose())
     }
 
     /// Whether an error is reported, in whatever form.
@@ -77,8 +81,9 @@ impl TokenAnswer {
         !matches!(&self.error, Loose::Nothing) && self.error.text() != Some("")
     }
 
-    /// The server's own words about what went wrong: one line, printable, cut to 200 characters.
-    pub(crate) fn words(&self) -> Option<String> {
+    /// The server's own words about what went wrong: one line, printable, cut to 200 characters. They may
+    /// repeat a secret.
+    pub(crate) fn words(&self) -> Option<Secret> {
         let text = [&self.error_description, &self.detail, &self.message, &self.error]
             .into_iter()
             .filter_map(Loose::text)
@@ -86,12 +91,12 @@ impl TokenAnswer {
         if self.error_code() == Some(text) {
             return None;
         }
-        Some(printable(text))
+        Some(Secret::from(printable(text)))
     }
 
     /// The token, or what is wrong with the answer. `obtained_at` is when the request was sent.
     pub(crate) fn into_token(self, obtained_at: SystemTime) -> Result<Token, &'static str> {
-        let access_token = self.access_token.ok_or("it has no access_token")?;
+        let Text(access_token) = self.access_token.ok_or("it has no access_token")?;
         match self.token_type.text() {
             Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
             Some(_) => return Err("its token_type is not Bearer (RFC 6749 7.1)"),
@@ -102,7 +107,7 @@ impl TokenAnswer {
         if let Some(at) = expiry(obtained_at, self.expires_in.number(), self.expires_at.number()) {
             token = token.with_expires_at(at);
         }
-        if let Some(refresh_token) = self.refresh_token.filter(|token| !token.is_empty()) {
+        if let Some(Text(refresh_token)) = self.refresh_token.filter(|Text(token)| !token.is_empty()) {
             token = token.with_refresh_token(refresh_token);
         }
         if let Some(scope) = self.scope.text().filter(|scope| !scope.is_empty()) {
@@ -133,19 +138,49 @@ pub(crate) fn oauth_code(code: &str) -> Option<&str> {
     (!code.is_empty() && code.len() <= 64 && code.bytes().all(valid)).then_some(code)
 }
 
-impl<'de> Deserialize<'de> for Secret {
+/// Serde would unescape a string in a buffer of its own, and leave it behind.
+impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Secret;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
-                Ok(Secret::from(text))
-            }
-        }
-        deserializer.deserialize_str(Text)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        unescape(json).map(Self).ok_or_else(|| D::Error::custom("not a string"))
+    }
+}
+
+/// What a JSON string says (RFC 8259 7). `None` for other values, and for half a pair of surrogates.
+fn unescape(json: &str) -> Option<Secret> {
+    let mut rest = json.strip_prefix('"')?.strip_suffix('"')?;
+    // An escape is longer than what it stands for.
+    let mut text = Secret::with_capacity(rest.len());
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        let (c, len) = match escape.as_bytes().get(1)? {
+            b'u' => unicode(escape)?,
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            &other => (char::from(other), 2),
+        };
+        text.extend(plain.as_bytes());
+        text.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &escape[len..];
+    }
+    text.extend(rest.as_bytes());
+    Some(text)
+}
+
+/// The character that one `\u` escape stands for, or two, and how long that is.
+fn unicode(escape: &str) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let decode = |units: &[u16]| char::decode_utf16(units.iter().copied()).next()?.ok();
+    let first = unit(0)?;
+    match decode(&[first]) {
+        Some(c) => Some((c, 6)),
+        None => Some((decode(&[first, unit(6)?])?, 12)),
     }
 }
 
@@ -155,7 +190,8 @@ impl<'de> Deserialize<'de> for Secret {
 enum Loose {
     #[default]
     Nothing,
-    Text(String),
+    /// It may repeat a secret.
+    Text(Secret),
     Number(f64),
     /// An object or a list with no text in it, or a boolean.
     Other,
@@ -164,74 +200,86 @@ enum Loose {
 impl Loose {
     fn text(&self) -> Option<&str> {
         match self {
-            Self::Text(text) => Some(text),
+            Self::Text(text) => text.expose_str(),
             _ => None,
         }
     }
 
     fn number(&self) -> Option<f64> {
         match self {
-            Self::Text(text) => text.trim().parse().ok(),
+            Self::Text(text) => text.expose_str()?.trim().parse().ok(),
             Self::Number(number) => Some(*number),
             _ => None,
         }
         .filter(|number: &f64| number.is_finite())
     }
+
+    /// `levels` of lists and objects are looked into.
+    fn of(json: &str, levels: usize) -> Self {
+        match json.as_bytes() {
+            [b'"', ..] => unescape(json).map_or(Self::Other, Self::Text),
+            [b'-' | b'0'..=b'9', ..] => json.parse().map_or(Self::Other, Self::Number),
+            b"null" => Self::Nothing,
+            [b'[', ..] if levels > 0 => {
+                let items = serde_json::from_str(json).map_or(Vec::new(), |First(items)| items);
+                let items = items.into_iter().map(|item| Self::of(item.get(), levels - 1));
+                let text = items.fold(Secret::default(), |mut all, item| {
+                    if let Self::Text(text) = item {
+                        all.extend(if all.is_empty() { b"" } else { b" " });
+                        all.extend(text.expose());
+                    }
+                    all
+                });
+                if text.is_empty() { Self::Other } else { Self::Text(text) }
+            }
+            [b'{', ..] if levels > 0 => serde_json::from_str::<Message<'_>>(json)
+                .ok()
+                .and_then(|object| object.msg.or(object.message))
+                .map_or(Self::Other, |message| Self::of(message.get(), levels - 1)),
+            _ => Self::Other,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Loose {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Loose;
+        // A list of objects with a text in each is the deepest that servers send.
+        Ok(Self::of(<&RawValue>::deserialize(deserializer)?.get(), 3))
+    }
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    msg: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+}
+
+/// The first items of a list: no more is shown.
+struct First<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for First<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = First<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
+                f.write_str("a list")
             }
-            fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
-                Ok(Loose::Other)
-            }
-            #[allow(clippy::cast_precision_loss, reason = "seconds past 2^53 are past all counting")]
-            fn visit_i64<E>(self, number: i64) -> Result<Loose, E> {
-                Ok(Loose::Number(number as f64))
-            }
-            #[allow(clippy::cast_precision_loss, reason = "seconds past 2^53 are past all counting")]
-            fn visit_u64<E>(self, number: u64) -> Result<Loose, E> {
-                Ok(Loose::Number(number as f64))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Loose, E> {
-                Ok(Loose::Number(number))
-            }
-            fn visit_unit<E>(self) -> Result<Loose, E> {
-                Ok(Loose::Nothing)
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
-                Ok(Loose::Text(text.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose, A::Error> {
-                let mut texts = Vec::new();
-                while texts.len() < 8 {
-                    match seq.next_element::<Loose>()? {
-                        Some(Loose::Text(text)) => texts.push(text),
-                        Some(_) => {}
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<'de>, A::Error> {
+                let mut items = Vec::new();
+                while items.len() < 8 {
+                    match list.next_element()? {
+                        Some(item) => items.push(item),
                         None => break,
                     }
                 }
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(if texts.is_empty() { Loose::Other } else { Loose::Text(texts.join(" ")) })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
-                let mut found = Loose::Other;
-                while let Some(key) = map.next_key::<Secret>()? {
-                    if matches!(key.expose(), b"msg" | b"message") {
-                        found = map.next_value()?;
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(found)
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(items))
             }
         }
-        deserializer.deserialize_any(Any)
+        deserializer.deserialize_seq(List)
     }
 }
 
@@ -350,6 +398,40 @@ mod tests {
         assert!(token(r#","refresh_token":"""#).unwrap().refresh_token().is_none());
     }
 
+    /// Beside serde's own, which leaves a copy behind.
+    #[test]
+    fn strings_are_read_as_others_read_them() {
+        const PARTS: [&str; 16] = [
+            "a",
+            "ü",
+            "日",
+            "\\n",
+            "\\b",
+            "\\f",
+            "\\r",
+            "\\t",
+            r"\/",
+            r"\\",
+            r#"\""#,
+            r"\u0041",
+            r"\u00fC",
+            r"\u65e5",
+            r"\ud83d\uDE00",
+            r"\ud83d",
+        ];
+        let mut seeded = Seeded::new(5);
+        for _ in 0..runs(20_000) {
+            let parts = (0..seeded.below(8)).map(|_| PARTS[seeded.below(PARTS.len())]).collect::<String>();
+            let json = format!(r#""{parts}""#);
+            let read = unescape(&json);
+            let expected = serde_json::from_str::<String>(&json).ok();
+            assert_eq!(read.as_ref().map(|text| text.expose_str().unwrap()), expected.as_deref(), "{json}");
+        }
+        for json in ["5", "null", "[\"a\"]", r#""\udc00""#, r#""\ud83d\n""#, r#""\ud83d\ud83d""#] {
+            assert!(unescape(json).is_none(), "{json}");
+        }
+    }
+
     #[test]
     fn a_wrong_typed_secret_is_no_answer() {
         for json in [r#"{"access_token":5}"#, r#"{"access_token":["a"]}"#, "[]", "", "null", "{"] {
@@ -380,7 +462,9 @@ mod tests {
             ("{}", None, None),
         ] {
             let answer = parse(json);
-            assert_eq!((answer.error_code(), answer.words().as_deref()), (code, words), "{json}");
+            let shown = answer.words();
+            let shown = shown.as_ref().and_then(Secret::expose_str);
+            assert_eq!((answer.error_code(), shown), (code, words), "{json}");
         }
     }
 
@@ -401,8 +485,8 @@ mod tests {
     #[test]
     fn deep_and_wide_json_is_survived() {
         let deep = format!(r#"{{"detail":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert!(TokenAnswer::parse(&Secret::from(deep)).is_none());
+        assert!(parse(&deep).words().is_none());
         let wide = format!(r#"{{"detail":[{}1]}}"#, r#"{"msg":"m"},"#.repeat(50_000));
-        assert_eq!(parse(&wide).words().unwrap(), "m m m m m m m m");
+        assert_eq!(parse(&wide).words().unwrap().expose_str(), Some("m m m m m m m m"));
     }
 }

@@ -52,7 +52,11 @@ pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]
 /// What the text may mean: itself, decoded, and whatever in it can be base64.
 fn readings(text: &str) -> Vec<Secret> {
     let base64 = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
-    let plain = Secret::from(text.replace('+', "%2b"));
+    let mut plain = Secret::with_capacity(3 * text.len());
+    for (at, part) in text.split('+').enumerate() {
+        plain.extend(if at > 0 { b"%2b" } else { b"" });
+        plain.extend(part.as_bytes());
+    }
     let mut readings =
         vec![Secret::from(text), form::decode_value(text.as_bytes()), form::decode_value(plain.expose())];
     for at in 0..readings.len() {
@@ -75,7 +79,12 @@ fn readings(text: &str) -> Vec<Secret> {
                 groups.extend(&b"AAA"[..missing]);
                 groups.extend(run);
                 let usable = groups.len() - usize::from(groups.len() % 4 == 1);
-                readings.extend(base64.decode(&groups.expose()[..usable]).map(Secret::from));
+                let mut decoded = Secret::default();
+                let room = decoded.extend_zeroed(usable);
+                if let Ok(len) = base64.decode_slice(&groups.expose()[..usable], room) {
+                    decoded.truncate(len);
+                    readings.push(decoded);
+                }
             }
         }
     }

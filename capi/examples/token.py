@@ -61,11 +61,12 @@ class Client:
     def _text(self, function, *arguments):
         size = c_size_t(0)
         error = Error()
-        status = function(self.handle, *arguments, None, 0, byref(size), byref(error))
-        if status != BUFFER_TOO_SMALL:
+        text = ctypes.create_string_buffer(1)
+        # Between one call and the next another thread may have got a token that is longer.
+        while (status := function(self.handle, *arguments, text, len(text), byref(size), byref(error))) == BUFFER_TOO_SMALL:
+            text = ctypes.create_string_buffer(size.value)
+        if status != 0:
             raise KeyfobError(error.message.decode())
-        text = ctypes.create_string_buffer(size.value)
-        self._call(function, self.handle, *arguments, text, len(text), byref(size))
         return text.value.decode()
 
     def authorization(self, min_valid=60):

@@ -248,6 +248,7 @@ fn new_client(client: Client) -> *mut keyfob_client {
 /// Returns a NUL-terminated text that lives as long as the program. Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn keyfob_version() -> *const c_char {
+    // A constant: nothing here can panic.
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
@@ -258,7 +259,7 @@ pub extern "C" fn keyfob_version() -> *const c_char {
 /// Returns a NUL-terminated text that lives as long as the program. Threads: any.
 #[unsafe(no_mangle)]
 pub extern "C" fn keyfob_status_name(status: c_int) -> *const c_char {
-    failure::name(status).as_ptr()
+    catch_unwind(|| failure::name(status)).unwrap_or(c"unknown status").as_ptr()
 }
 
 /// Changes settings.
@@ -1191,7 +1192,8 @@ pub unsafe extern "C" fn keyfob_login_free(login: *mut keyfob_login) {
 /// Goes on with tokens that the caller has kept from an earlier login, for a partner of Spacebring: what the renewal callback was
 /// given last. With a store they are saved there too.
 ///
-/// `token`: `access_token` and `obtained_at` are needed; without `refresh_token` it cannot be renewed.
+/// `token`: `access_token` and `obtained_at` are needed, and times before 1970 are refused; without `refresh_token` it cannot be
+/// renewed.
 /// Threads: any, on the same client too. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for what cannot be a token and for a client that
 /// is no partner.
 #[unsafe(no_mangle)]
@@ -1242,15 +1244,19 @@ unsafe fn kept(token: &keyfob_token) -> Result<keyfob::Token, Failure> {
             text("scope", token.scope, token.scope_len)?,
         )
     };
-    let at = |seconds: i64| {
-        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        SystemTime::UNIX_EPOCH
-            .checked_add(since)
-            .ok_or_else(|| Failure::invalid("the time of the token is past all counting"))
+    let at = |what, seconds: i64| {
+        let since = u64::try_from(seconds).ok();
+        since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since))).ok_or_else(
+            || {
+                Failure::invalid(format!(
+                    "{what} is {seconds}, and must be seconds since 1970, as the callback got it"
+                ))
+            },
+        )
     };
-    let mut kept = keyfob::Token::new(access, at(token.obtained_at)?)?;
+    let mut kept = keyfob::Token::new(access, at("the token's obtained_at", token.obtained_at)?)?;
     if token.expires_at != 0 {
-        kept = kept.with_expires_at(at(token.expires_at)?);
+        kept = kept.with_expires_at(at("the token's expires_at", token.expires_at)?);
     }
     if !refresh.is_empty() {
         kept = kept.with_refresh_token(refresh);

@@ -12,3 +12,11 @@ mod options;
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// A warning for profiles with `panic = "abort"`, of which a build script is not told.
+#[cfg(panic = "abort")]
+const _: () = {
+    #[deprecated(note = "with this profile a panic ends the program: build with --profile capi")]
+    const PANIC_IS_NOT_CAUGHT: () = ();
+    PANIC_IS_NOT_CAUGHT
+};

@@ -209,8 +209,14 @@ static void handles(void) {
     token.scope_len = (size_t)-1;
     IS(KEYFOB_NULL_POINTER, keyfob_spacebring_restore(client, &token, &error));
     token.scope_len = 0;
+    token.obtained_at = -1;
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(client, &token, &error));
+    CHECK(strstr(error.message, "obtained_at is -1") != NULL);
+    token.obtained_at = 0;
     token.expires_at = INT64_MIN;
-    token.obtained_at = INT64_MAX;
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(client, &token, &error));
+    CHECK(strstr(error.message, "expires_at is -9223372036854775808") != NULL);
+    token.expires_at = INT64_MAX;
     keyfob_status status = keyfob_spacebring_restore(client, &token, &error);
     CHECK(status == KEYFOB_OK || status == KEYFOB_INVALID_INPUT);
 

@@ -1,20 +1,23 @@
-// Calls with random input, as many rounds as ROUNDS says. Whatever comes in, a status comes out, described, and nothing else is
-// touched: texts and buffers have exactly their size, so that a sanitizer or valgrind sees each byte too far. Nothing is
-// sent: no client here has both a token to renew and a server.
+// Calls with random input: a program, as many rounds as ROUNDS says, or with FUZZ the target `c_abi` of fuzz/. Whatever comes in, a
+// status comes out, described, and nothing else is touched: texts and buffers have exactly their size, so that a sanitizer or
+// valgrind sees each byte too far. Nothing is sent: no client here has both a token to renew and a server.
 
 #include "check.h"
 
-static uint64_t state;
+// What a round is made of. When it is used up, zeros follow.
+static const uint8_t *input;
+static size_t left;
 
-static uint64_t dice(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+static uint64_t dice(size_t bytes) {
+    uint64_t number = 0;
+    for (; bytes > 0 && left > 0; bytes--, left--) {
+        number = number << 8 | *input++;
+    }
+    return number;
 }
 
 static size_t below(size_t most) {
-    return (size_t)(dice() % most);
+    return (size_t)(dice(most > 256 ? 2 : 1) % most);
 }
 
 // A text on the heap, of exactly its size, and now and then none or one with a length that cannot be.
@@ -47,13 +50,20 @@ static text random_text(void) {
         made.len = strlen(from);
         break;
     default:
-        made.len = below(200) == 0 ? 16384 + below(3) : below(40);
+        made.len = below(40);
         from = NULL;
+        if (made.len == 39) {
+            made.len = 16384 + below(3);
+            made.bytes = (char *)malloc(made.len);
+            CHECK(made.bytes != NULL);
+            memset(made.bytes, 'a', made.len);
+            return made;
+        }
     }
     made.bytes = (char *)malloc(made.len > 0 ? made.len : 1);
     CHECK(made.bytes != NULL);
     for (i = 0; i < made.len; i++) {
-        made.bytes[i] = from != NULL && below(200) > 0 ? from[i] : (char)(below(3) == 0 ? dice() : 32 + below(95));
+        made.bytes[i] = from != NULL && below(200) > 0 ? from[i] : (char)(below(3) == 0 ? dice(1) : 32 + below(95));
     }
     return made;
 }
@@ -78,6 +88,14 @@ typedef keyfob_status (*reader)(void *handle, char *buf, size_t cap, size_t *len
 
 static keyfob_status read_authorization(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
     return keyfob_authorization((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, told);
+}
+
+static keyfob_status read_token(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
+    return keyfob_access_token((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, told);
+}
+
+static keyfob_status read_warning(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
+    return keyfob_warning((keyfob_client *)handle, buf, cap, len, told);
 }
 
 static keyfob_status read_api_url(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
@@ -167,16 +185,34 @@ static void restore(keyfob_client *client) {
     token.scope = scope.bytes;
     token.scope_len = scope.len;
     token.expires_at = 0;
-    token.obtained_at = (int64_t)dice();
+    token.obtained_at = (int64_t)dice(8);
     if (checked(keyfob_spacebring_restore(client, &token, &told), &told) == KEYFOB_OK) {
         read_into(read_authorization, client);
+        read_into(read_token, client);
     }
     drop(&access);
     drop(&refresh);
     drop(&scope);
 }
 
-static int round_of_calls(void) {
+static int never_read(const char *data, size_t len, void *user) {
+    CHECK(data == NULL && len == 0 && user == NULL);
+    return 1;
+}
+
+// Of a partner that nobody has logged in to.
+static void too_early(keyfob_client *client, const text *url) {
+    keyfob_error told;
+    int http_status = 12345;
+    CHECK(checked(keyfob_get(client, url->bytes, url->len, never_read, NULL, &http_status, &told), &told) != KEYFOB_OK);
+    CHECK(http_status == 12345);
+    CHECK(checked(keyfob_refresh(client, &told), &told) == KEYFOB_LOGIN_REQUIRED);
+    CHECK(checked(keyfob_spacebring_revoke(client, &told), &told) == KEYFOB_LOGIN_REQUIRED);
+}
+
+static int round_of_calls(const uint8_t *bytes, size_t len) {
+    input = bytes;
+    left = len;
     keyfob_options *options = below(4) == 0 ? NULL : random_options();
     keyfob_client *client = NULL;
     keyfob_error told;
@@ -193,11 +229,13 @@ static int round_of_calls(void) {
     keyfob_options_free(options);
     if (made) {
         read_into(read_api_url, client);
+        read_into(read_warning, client);
         checked(keyfob_invalidate(client, used.bytes, used.len, &told), &told);
         if (kind == 1) {
             read_into(read_authorization, client);
         }
         if (kind == 2) {
+            too_early(client, &used);
             log_in(client);
             restore(client);
         }
@@ -210,13 +248,35 @@ static int round_of_calls(void) {
     return made;
 }
 
+#ifdef FUZZ
+
+// What libfuzzer-sys calls: a slice of bytes is a pointer and a length.
+int rust_fuzzer_test_input(const uint8_t *bytes, size_t len);
+
+int rust_fuzzer_test_input(const uint8_t *bytes, size_t len) {
+    round_of_calls(bytes, len);
+    return 0;
+}
+
+#else
+
 int main(void) {
     long rounds = atol(env("ROUNDS")), made = 0, i;
-    state = (uint64_t)atol(env("SEED")) * 2654435761u + 88172645463325252u;
+    uint64_t state = (uint64_t)atol(env("SEED")) * 2654435761u + 88172645463325252u;
+    uint8_t bytes[512];
+    size_t at;
     for (i = 0; i < rounds; i++) {
-        made += round_of_calls();
+        for (at = 0; at < sizeof bytes; at++) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes[at] = (uint8_t)(state >> 32);
+        }
+        made += round_of_calls(bytes, sizeof bytes);
     }
     CHECK(made > 0 || rounds < 100);
     printf("random: %ld executions, %ld clients made\n", rounds, made);
     return 0;
 }
+
+#endif
