@@ -244,6 +244,8 @@ fn records(mark: &str) {
     let name = RecordName::new("test", "https://as.example/token", "id").unwrap();
     let record = Record::new(token(mark), -3);
     let content = encode_record(&name, &record);
+    // One that outgrows its buffer.
+    drop(encode_record(&name, &Record::new(token(mark).with_scope("a ".repeat(5000)), 0)));
     drop(decode_record(&content, &name).unwrap().expect("the record").clone());
     drop(decode_record(&content, &RecordName::new("test", "https://as.example/token", "other").unwrap()));
     drop(decode_record(&Secret::from(content.expose()[..content.expose().len() - 9].to_vec()), &name));

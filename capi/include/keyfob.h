@@ -633,7 +633,8 @@ void keyfob_login_free(keyfob_login *login);
 // Goes on with tokens that the caller has kept from an earlier login, for a partner of Spacebring: what the renewal callback was
 // given last. With a store they are saved there too.
 //
-// `token`: `access_token` and `obtained_at` are needed; without `refresh_token` it cannot be renewed.
+// `token`: `access_token` and `obtained_at` are needed, and times before 1970 are refused; without `refresh_token` it cannot be
+// renewed.
 // Threads: any, on the same client too. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for what cannot be a token and for a client that
 // is no partner.
 keyfob_status keyfob_spacebring_restore(keyfob_client *client,
