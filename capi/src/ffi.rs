@@ -317,6 +317,24 @@ unsafe fn set_timeout(
     unsafe { set(options, error, change) }
 }
 
+/// Sets a switch.
+///
+/// # Safety
+/// As in `set`.
+unsafe fn set_switch(
+    options: *mut keyfob_options,
+    on: c_int,
+    error: *mut keyfob_error,
+    field: impl FnOnce(&mut Settings) -> &mut bool,
+) -> keyfob_status {
+    let change = |settings: &mut Settings| {
+        *field(settings) = on != 0;
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { set(options, error, change) }
+}
+
 /// Makes settings, all at their defaults. They may be used for any number of clients, each of which takes a copy when it is
 /// made: what is set later does not change it.
 ///
@@ -600,12 +618,8 @@ pub unsafe extern "C" fn keyfob_options_set_without_state(
     without: c_int,
     error: *mut keyfob_error,
 ) -> keyfob_status {
-    let change = |settings: &mut Settings| {
-        settings.without_state = without != 0;
-        Ok(())
-    };
     // SAFETY: the header asks for the pointers to be NULL or what they seem.
-    unsafe { set(options, error, change) }
+    unsafe { set_switch(options, without, error, |settings| &mut settings.without_state) }
 }
 
 /// Leaves PKCE (RFC 7636) out, if `without` is not 0: for a server that refuses its parameters. Spacebring's partners only.
@@ -618,12 +632,8 @@ pub unsafe extern "C" fn keyfob_options_set_without_pkce(
     without: c_int,
     error: *mut keyfob_error,
 ) -> keyfob_status {
-    let change = |settings: &mut Settings| {
-        settings.without_pkce = without != 0;
-        Ok(())
-    };
     // SAFETY: the header asks for the pointers to be NULL or what they seem.
-    unsafe { set(options, error, change) }
+    unsafe { set_switch(options, without, error, |settings| &mut settings.without_pkce) }
 }
 
 /// Leaves `redirect_uri` out of the token request, if `without` is not 0: for a server that refuses it there. Spacebring's
@@ -636,12 +646,8 @@ pub unsafe extern "C" fn keyfob_options_set_without_redirect_uri(
     without: c_int,
     error: *mut keyfob_error,
 ) -> keyfob_status {
-    let change = |settings: &mut Settings| {
-        settings.without_redirect_uri = without != 0;
-        Ok(())
-    };
     // SAFETY: the header asks for the pointers to be NULL or what they seem.
-    unsafe { set(options, error, change) }
+    unsafe { set_switch(options, without, error, |settings| &mut settings.without_redirect_uri) }
 }
 
 /// Has a callback called with each new token: for programs that keep tokens themselves. NULL: none, the default.
