@@ -123,20 +123,16 @@ fn bar(given: &Batch, input: &Input, done: u64) -> Result<Option<ProgressBar>, F
     Ok(Some(bar))
 }
 
-/// Signals that end the run after a whole line. The second one ends it at once. What was ignored at the start stays so,
-/// as `nohup` and `trap ''` want it.
+/// Signals that end the run after a whole line. The second one ends it at once.
 #[cfg(unix)]
 struct Signals(Arc<std::sync::atomic::AtomicUsize>);
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> Result<Self, Failure> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let came = Arc::<std::sync::atomic::AtomicUsize>::default();
         let again = Arc::<std::sync::atomic::AtomicBool>::default();
-        let ignored = ignored();
-        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0)
-        {
+        for signal in crate::signals::that_end() {
             signal_hook::flag::register_conditional_default(signal, again.clone())
                 .and_then(|_| signal_hook::flag::register(signal, again.clone()))
                 .and_then(|_| {
@@ -152,14 +148,6 @@ impl Signals {
         let signal = self.0.load(std::sync::atomic::Ordering::Relaxed);
         i32::try_from(signal).ok().filter(|signal| *signal != 0)
     }
-}
-
-/// The signals that are ignored, a bit for each from the lowest on: as Linux tells without unsafe code, elsewhere none.
-#[cfg(unix)]
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 #[cfg(not(unix))]

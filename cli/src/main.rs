@@ -12,6 +12,7 @@ mod request;
 mod secrets;
 mod service;
 mod settings;
+mod signals;
 mod spacebring;
 mod spatiafi;
 mod status;

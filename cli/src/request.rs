@@ -30,6 +30,8 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
+const NETWORK_ID: &str = "spacebring-network-id";
+
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
@@ -171,6 +173,11 @@ fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
             parsed.ok_or_else(|| Failure::invalid("a --header is not of the form 'Name: value'"))?;
         if RESERVED.contains(&name.as_str()) {
             return Err(Failure::invalid(format!("the header {name} is set by keyfob: leave it out")));
+        }
+        if name == NETWORK_ID {
+            return Err(Failure::invalid(format!(
+                "the header {name} is set by SPACEBRING_NETWORK_ID: set that"
+            )));
         }
         headers.append(name, value);
     }

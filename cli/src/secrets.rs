@@ -1,7 +1,7 @@
 //! Where secrets come from: for each secret variable X also `X_FILE`, `X_FD`, `X_CMD`, and systemd's credentials.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -27,8 +27,8 @@ const SUFFIXES: [&str; 3] = ["_FILE", "_FD", "_CMD"];
 /// No secret is longer.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// How long a command may take.
-const COMMAND_TIME: Duration = Duration::from_secs(30);
+/// How long a command, a pipe or a terminal may take to give a secret.
+const TIME: Duration = Duration::from_secs(30);
 
 /// Where a secret would be read from. Shown without the secret.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Source {
             Place::Variable => Ok(variable(self.name)?.unwrap_or_default().into_bytes()),
             Place::File(path) => {
                 warn_if_open(path);
-                File::open(path).and_then(read_all).map_err(|e| failed(&e))
+                self.in_time(open(path).and_then(read_all).map_err(|e| failed(&e))?)
             }
-            Place::Credential(path) => File::open(path).and_then(read_all).map_err(|e| failed(&e)),
+            Place::Credential(path) => self.in_time(open(path).and_then(read_all).map_err(|e| failed(&e))?),
             Place::Descriptor(number) => self.read_descriptor(number),
             Place::Command(command) => self.run(command),
         }
@@ -137,7 +137,7 @@ impl Source {
         };
         let read = open_descriptor(fd).and_then(read_all);
         close(fd);
-        read.map_err(|e| {
+        self.in_time(read.map_err(|e| {
             if is_not_open(&e) {
                 let label = self.label();
                 return Failure::invalid(format!(
@@ -145,6 +145,13 @@ impl Source {
                 ));
             }
             unreadable(&self.to_string(), &e)
+        })?)
+    }
+
+    fn in_time(&self, secret: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+        secret.ok_or_else(|| {
+            let time = TIME.as_secs();
+            Failure::new(ErrorKind::Timeout, format!("{self} did not end within {time} s: who writes to it?"))
         })
     }
 
@@ -153,17 +160,18 @@ impl Source {
         use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
-        // The secrets of others are not its business.
-        for name in NAMES {
+        // The secrets of others are not its business. No other one is read after this.
+        for name in NAMES.into_iter().chain(TOKENS) {
             shell.env_remove(name);
         }
+        close_descriptors();
         let has_own_group = !has_terminal();
         if has_own_group {
             shell.process_group(0);
         }
         let mut child =
             shell.spawn().map_err(|e| Failure::unexpected(format!("could not run sh: {}", why(&e))))?;
-        let deadline = Deadline::after(COMMAND_TIME);
+        let deadline = Deadline::after(TIME);
         let output = child.stdout.take().map(|pipe| drain(pipe, &deadline));
         let mut ended = || within(deadline.remaining(), || !matches!(child.try_wait(), Ok(None)));
         match output {
@@ -185,7 +193,7 @@ impl Source {
                 let text = format!(
                     "the command in {} did not end within {} s: run it by hand to see what it waits for",
                     self.label(),
-                    COMMAND_TIME.as_secs()
+                    TIME.as_secs()
                 );
                 Err(Failure::new(ErrorKind::Timeout, text))
             }
@@ -194,7 +202,7 @@ impl Source {
 
     #[cfg(not(unix))]
     fn run(&self, _: &str) -> Result<Vec<u8>, Failure> {
-        let _ = (COMMAND_TIME, Command::new("sh").stdin(Stdio::null()), ErrorKind::Timeout, why);
+        let _ = (Command::new("sh").stdin(Stdio::null()), ErrorKind::Timeout, why);
         Err(Failure::invalid(format!("{} needs a Unix system", self.label())))
     }
 }
@@ -223,13 +231,27 @@ pub fn warn_if_open(path: &Path) {
     let _ = (path, warn);
 }
 
-fn read_all(reader: impl io::Read) -> io::Result<Vec<u8>> {
+/// A pipe is opened whether somebody writes to it or not.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NONBLOCK.bits());
+    options.read(true).open(path)
+}
+
+#[cfg(unix)]
+fn read_all(file: File) -> io::Result<Option<Vec<u8>>> {
+    drain(file, &Deadline::after(TIME))
+}
+
+#[cfg(not(unix))]
+fn read_all(reader: impl io::Read) -> io::Result<Option<Vec<u8>>> {
     let mut secret = Vec::new();
     reader.take(MAX_LEN + 1).read_to_end(&mut secret)?;
     if secret.len() as u64 > MAX_LEN {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(secret)
+    Ok(Some(secret))
 }
 
 /// Reads to the end, or gives up at the deadline: then `None`.
@@ -246,9 +268,11 @@ fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io
             Err(nix::errno::Errno::EINTR) => continue,
             Err(e) => return Err(e.into()),
         }
-        match pipe.read(&mut chunk)? {
-            0 => break,
-            n => secret.extend_from_slice(&chunk[..n]),
+        match pipe.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(n) => secret.extend_from_slice(&chunk[..n]),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e) => return Err(e),
         }
         if secret.len() as u64 > MAX_LEN {
             return Err(io::ErrorKind::FileTooLarge.into());

@@ -10,11 +10,13 @@ use keyfob::spacebring::{API_URL, Customer, Partner, scope};
 use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
 
 use crate::args::SpacebringLogin;
+use crate::clock::Deadline;
 use crate::failure::Failure;
 use crate::output::{say, unreadable};
 use crate::secrets;
 use crate::service::{Api, Service, Urls};
 use crate::settings::{Settings, variable};
+use crate::terminal;
 
 const CLIENT_ID: &str = "SPACEBRING_CLIENT_ID";
 const CLIENT_SECRET: &str = "SPACEBRING_CLIENT_SECRET";
@@ -146,20 +148,27 @@ impl Client {
         let store = self.settings.store()?;
         drop(store.lock(&partner.record_name(&self.settings.profile)?, LOCK_TIME)?);
 
+        // The client secret has been read: nothing that is started here needs it, nor any other.
+        secrets::close_descriptors();
         let login = partner.login(&scopes)?;
         let url = login.url();
-        let within = self.settings.timeout.unwrap_or(LOGIN_TIME);
+        let deadline = Deadline::after(self.settings.timeout.unwrap_or(LOGIN_TIME));
         let token = if options.no_browser {
             say(&format!("open {url}"));
             say("log in there, and paste the address that the browser ends at:");
+            if !terminal::has_input(deadline.remaining()) {
+                return Err(Failure::new(ErrorKind::Timeout, "no address was pasted in time: log in again"));
+            }
             let mut callback = String::new();
             io::stdin().read_line(&mut callback).map_err(|e| unreadable("standard input", &e))?;
-            match callback.trim() {
+            match callback.trim().trim_matches(['"', '\'', '<', '>']) {
                 // Nothing to paste from: the browser may be on this machine.
-                "" => login.wait(within),
+                "" => login.wait(deadline.remaining()),
                 callback => login.finish(callback),
             }
         } else {
+            // Before somebody else, who has taken the port, gets the code.
+            login.can_wait()?;
             if open_browser(url) {
                 say("log in with the browser that has opened; if none has, open this address:");
             } else {
@@ -168,7 +177,7 @@ impl Client {
                 );
             }
             say(url);
-            login.wait(within)
+            login.wait(deadline.remaining())
         }?;
         let source = partner.source(token);
         if let Some(warning) = source.warning() {

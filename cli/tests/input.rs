@@ -109,6 +109,17 @@ fn a_url_at_another_origin_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn nobody_pastes_an_address() {
+    let services = Services::start();
+    let words = "spacebring login --no-browser --scope locations --timeout 0.3";
+    let mut child = piped(&mut services.without(&[], words));
+    // Open, and silent.
+    let input = child.stdin.take();
+    fails(&child.wait_with_output().unwrap(), 5, "no address was pasted in time");
+    drop(input);
+}
+
+#[test]
 fn bad_bodies_and_headers() {
     let services = Services::start();
     fails(
@@ -136,6 +147,8 @@ fn bad_bodies_and_headers() {
     ] {
         fails(&services.keyfob(["spatiafi", "get", "/", "-H", header]).output().unwrap(), 2, "leave it out");
     }
+    let network = ["spacebring", "get", "/", "-H", "Spacebring-Network-Id: x"];
+    fails(&services.keyfob(network).output().unwrap(), 2, "SPACEBRING_NETWORK_ID");
     assert_eq!(services.requests(), 0);
 }
 

@@ -162,6 +162,20 @@ fn a_command_that_does_not_end() {
     }
 }
 
+#[test]
+#[ignore = "takes 30 s"]
+fn a_pipe_that_nobody_writes_to() {
+    let services = Services::start();
+    let [one, two] = ["one", "two"].map(|name| services.path(name));
+    assert!(Command::new("mkfifo").args([&one, &two]).status().unwrap().success());
+    let mut command = token(&services);
+    command.arg("x").env("SPATIAFI_CLIENT_SECRET_FILE", &one).stderr(Stdio::piped());
+    let by_file = command.spawn().unwrap();
+    let silent = by_descriptor(&services, 3, "spatiafi token", &format!("3<>{}", two.display()));
+    fails(&silent, 5, "did not end within 30 s");
+    fails(&by_file.wait_with_output().unwrap(), 5, "did not end within 30 s");
+}
+
 /// Secrets of every kind, all marked.
 struct Marked {
     services: Services,
@@ -334,8 +348,18 @@ fn no_secret_in_argv_or_in_the_environment_of_children() {
         command.env_remove(format!("{name}_FILE")).env(name, value);
     }
     command.env_remove("SPATIAFI_CLIENT_SECRET_FILE").env("SPATIAFI_CLIENT_SECRET_CMD", "env >seen; cat one");
+    command.env("SPATIAFI_ACCESS_TOKEN", &marked.marks[1]);
     ends_well(&command.output().unwrap());
     marked.holds(&fs::read(services.path("seen")).unwrap());
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(format!("exec {} spatiafi token --profile y 4<two", env!("CARGO_BIN_EXE_keyfob")));
+    bash.env_clear().envs(services.spatiafi.env()).env_remove(SECRET).current_dir(services.home.path());
+    bash.env("HOME", services.home.path()).env("PATH", std::env::var_os("PATH").unwrap());
+    bash.env("SPATIAFI_CLIENT_ID", "one").env("SPACEBRING_CLIENT_SECRET_FD", "4");
+    bash.env("SPATIAFI_CLIENT_SECRET_CMD", "ls /proc/$$/fd >seen; cat one");
+    ends_well(&bash.output().unwrap());
+    let seen = fs::read_to_string(services.path("seen")).unwrap();
+    assert!(seen.lines().all(|fd| fd != "4"), "{seen}");
 }
 
 /// The memory of such a process belongs to root alone, and so does its part of /proc.

@@ -92,6 +92,57 @@ fn a_login_asks_for_user_name_and_password() {
 
 #[test]
 #[ignore = "needs script(1)"]
+fn a_signal_at_the_password_leaves_the_terminal_as_it_was() {
+    let services = Services::start();
+    let without = [&NOBODY[..2], &NOBODY[3..]].concat();
+    let more = [("SPATIAFI_USERNAME", "demo@example.com")];
+    for end in ["\u{3}", "TERM", "HUP"] {
+        let words = format!("spatiafi login --profile {end}").replace('\u{3}', "x");
+        let words = [&words, "; echo ended with $?; stty -a"].concat();
+        let mut terminal = Terminal::run(&services, &without, &words, &more);
+        terminal.until("password of demo@example.com: ");
+        // The terminal is changed after the question.
+        thread::sleep(Duration::from_millis(500));
+        if end.len() == 1 {
+            terminal.types(end);
+        } else {
+            let ours = format!("^[^ ]*keyfob spatiafi login --profile {end}$");
+            assert!(
+                Command::new("pkill").args([&format!("-{end}"), "-f", &ours]).status().unwrap().success()
+            );
+        }
+        let (_, seen) = terminal.ends();
+        let status = match end {
+            "TERM" => 143,
+            "HUP" => 129,
+            _ => 130,
+        };
+        assert!(seen.contains(&format!("ended with {status}")), "{seen}");
+        assert!(seen.contains(" echo ") && seen.contains(" icanon ") && seen.contains("isig "), "{seen}");
+    }
+}
+
+#[test]
+#[ignore = "needs script(1)"]
+fn nobody_is_sent_to_a_browser_whose_login_would_end_elsewhere() {
+    let services = Services::start();
+    let bin = services.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let browser = bin.join("xdg-open");
+    fs::write(&browser, "#!/bin/sh\ntouch opened\n").unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("http://{}/callback", other.local_addr().unwrap());
+    let more = [("PATH", path.as_str()), ("SPACEBRING_REDIRECT_URI", &taken)];
+    let (status, seen) = Terminal::run(&services, &[], "spacebring login --scope locations", &more).ends();
+    assert_eq!(status, Some(5), "{seen}");
+    assert!(seen.contains("in use"), "{seen}");
+    assert!(!services.path("opened").exists() && !seen.contains("authorize?"), "{seen}");
+}
+
+#[test]
+#[ignore = "needs script(1)"]
 fn colours_on_a_terminal_unless_told() {
     let services = Services::start();
     let seen = |more: &[(&str, &str)]| Terminal::run(&services, &NOBODY, "spatiafi token", more).ends();
