@@ -72,7 +72,16 @@ struct Inner {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+    /// For a [`Grant`](crate::flow::Grant), a [`TokenSource`](crate::TokenSource) or a [`TokenStore`](crate::TokenStore) of your own.
+    ///
+    /// The text is shown as it is: one line that says what could not be done, why, and what to do next, without secrets.
+    ///
+    /// ```
+    /// use keyfob::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::Store, "could not save the tokens in the database: it is locked; try again");
+    /// assert_eq!(error.kind(), ErrorKind::Store);
+    /// ```
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
             kind,
             text: text.into(),

@@ -95,6 +95,8 @@ struct Fetch {
     not_before: Option<Deadline>,
     /// Why the last token was not saved.
     warning: Option<Error>,
+    /// What the store went on to hold then: older than what is in memory, although it is another.
+    outdated: Option<Token>,
     #[cfg(test)]
     waiting: usize,
 }
@@ -163,12 +165,21 @@ impl CachingSource {
 
     /// Starts with the token of a login, which is saved if there is a store.
     pub(crate) fn start(&self, token: Token) {
+        let mut held = None;
         let saved = self.stored.as_ref().map_or(Ok(()), |(store, name)| {
+            held = store.load(name).ok().flatten().map(|record| record.token().clone());
             let record = Record::new(token.clone(), self.http.clock().offset());
             store.lock(name, self.http.timeout())?.save(&record)
         });
         self.keep(Arc::new(token));
-        self.lock().warning = saved.err();
+        self.settle(saved, held);
+    }
+
+    /// Remembers whether the token in memory was saved, and what the store went on to hold if not.
+    fn settle(&self, saved: Result<(), Error>, held: Option<Token>) {
+        let mut fetch = self.lock();
+        fetch.outdated = held.filter(|_| saved.is_err());
+        fetch.warning = saved.err();
     }
 
     /// Goes on with what is in the store, good or not. Whether there is anything.
@@ -402,7 +413,9 @@ impl CachingSource {
         hurry: Hurry,
         deadline: &Deadline,
     ) -> Result<Arc<Token>, Error> {
-        let before = store.load(name)?;
+        let outdated = self.lock().outdated.clone();
+        let is_newer = |record: &Record| !outdated.as_ref().is_some_and(|old| old.is_same(record.token()));
+        let before = store.load(name)?.filter(is_newer);
         if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, min_valid)) {
             return Ok(token);
         }
@@ -416,7 +429,7 @@ impl CachingSource {
         let wait = if hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
         let mut locked = store.lock(name, wait)?;
         // The second look: someone may have renewed it while we waited. What came then satisfies any `min_valid`.
-        let now = locked.load()?;
+        let now = locked.load()?.filter(is_newer);
         let is_new = match (&before, &now) {
             (Some(before), Some(now)) => !before.token().is_same(now.token()),
             (before, _) => before.is_none(),
@@ -430,8 +443,8 @@ impl CachingSource {
         let token = match self.exchange(previous, deadline) {
             Err(error) if error.kind() == ErrorKind::LoginRequired => {
                 // Another program, which does not know our lock, may have used up the refresh token and saved a new one.
-                let newer =
-                    locked.load()?.filter(|record| !previous.is_some_and(|old| old.is_same(record.token())));
+                let newer = locked.load()?.filter(is_newer);
+                let newer = newer.filter(|record| !previous.is_some_and(|old| old.is_same(record.token())));
                 let Some(newer) = newer else { return Err(error) };
                 match self.adopt(&newer, Duration::ZERO) {
                     Some(token) => return Ok(token),
@@ -447,7 +460,8 @@ impl CachingSource {
         if let (Err(warning), Some(call)) = (&saved, &self.on_warning) {
             call(warning);
         }
-        self.lock().warning = saved.err();
+        let held = now.map(|record| record.token().clone()).or(outdated);
+        self.settle(saved, held);
         self.renewed(&token);
         Ok(token)
     }

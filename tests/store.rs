@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 use keyfob::flow::{ClientAssertion, Grant};
 use keyfob::spacebring::{Partner, scope};
 use keyfob::{
-    CachingSource, Clock, ErrorKind, FileStore, Http, Record, RecordName, Token, TokenSource as _,
-    TokenStore as _,
+    CachingSource, Clock, ErrorKind, FileStore, Http, LockedRecord, Record, RecordName, Token,
+    TokenSource as _, TokenStore,
 };
 use keyfob_sandbox::{Endpoint, Fault, Sandbox, SpacebringSandbox};
 
@@ -346,6 +346,72 @@ fn a_token_that_cannot_be_saved_is_returned_with_a_warning() {
     let calm = self::source(&sandbox, &folder.store(), &Http::new());
     calm.token(Duration::ZERO).unwrap();
     assert!(calm.warning().is_none());
+}
+
+/// Reads and locks as it should, and cannot write.
+struct Full(FileStore);
+
+struct FullRecord(Box<dyn LockedRecord>);
+
+impl TokenStore for Full {
+    fn load(&self, name: &RecordName) -> Result<Option<Record>, keyfob::Error> {
+        self.0.load(name)
+    }
+
+    fn lock(&self, name: &RecordName, within: Duration) -> Result<Box<dyn LockedRecord>, keyfob::Error> {
+        Ok(Box::new(FullRecord(self.0.lock(name, within)?)))
+    }
+}
+
+impl LockedRecord for FullRecord {
+    fn load(&mut self) -> Result<Option<Record>, keyfob::Error> {
+        self.0.load()
+    }
+
+    fn save(&mut self, _: &Record) -> Result<(), keyfob::Error> {
+        Err(keyfob::Error::new(ErrorKind::Store, "could not save the tokens: the disk is full"))
+    }
+
+    fn remove(&mut self) -> Result<(), keyfob::Error> {
+        self.0.remove()
+    }
+}
+
+/// Gives token after token, and tells whose refresh token it was given.
+struct Rotating(Arc<Mutex<Vec<String>>>);
+
+impl Grant for Rotating {
+    fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, keyfob::Error> {
+        let text = |token: &Token| token.access_token().expose_str().unwrap().to_owned();
+        let mut given = self.0.lock().unwrap();
+        given.push(previous.map(text).unwrap_or_default());
+        Token::new(format!("token-{}", given.len()), http.clock().now())
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_brings_no_old_token_back() {
+    let folder = Folder::new();
+    save(&folder.store(), &record("stored"));
+    let given = Arc::<Mutex<Vec<String>>>::default();
+    let http = Http::new().with_clock(Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_001)));
+    let source =
+        CachingSource::new(http, Rotating(given.clone())).with_store(Arc::new(Full(folder.store())), name());
+    let token = || source.token(Duration::ZERO).unwrap();
+    let text = |token: &Token| token.access_token().expose_str().unwrap().to_owned();
+    assert_eq!(text(&token()), "stored");
+    for turn in 1..4 {
+        source.invalidate(&token());
+        assert_eq!(text(&token()), format!("token-{turn}"), "and not what was refused before");
+    }
+    // Each time the newest refresh token goes out: servers that rotate take an older one for stolen.
+    assert_eq!(*given.lock().unwrap(), ["stored", "token-1", "token-2"]);
+    assert!(source.warning().is_some());
+
+    // Another process that can write: its token counts.
+    save(&folder.store(), &record("elsewhere"));
+    source.invalidate(&token());
+    assert_eq!(text(&token()), "elsewhere");
 }
 
 #[test]

@@ -34,7 +34,7 @@
 // empty. A longer length is refused without looking at the text. It comes out into a buffer of the caller's, with a NUL.
 //
 // Threads. Every handle may be used from any number of threads at the same time; only the `_free` functions need it for
-// themselves. Functions block, up to their time-out; signals do not end them. They need 256 KiB of stack.
+// themselves. Functions block, up to their time-out; signals do not end them, and `pthread_cancel` ends the thread only after them. They need 256 KiB of stack.
 //
 // Fork. A client or login belongs to the process that made it. The parent goes on. In the child it is of no use but to be
 // freed (KEYFOB_FORKED); other clients can be made there. If the parent has threads that may be within keyfob at the fork,
@@ -81,7 +81,7 @@ typedef enum {
     KEYFOB_NO_CREDENTIALS = 2,
     // A person has to log in, or to log in again: nobody has, the login was revoked, or it has expired for good.
     KEYFOB_LOGIN_REQUIRED = 3,
-    // The server understood and said no.
+    // The server said no, or that it failed: with an `http_status` from 500 on it is worth another try later.
     KEYFOB_REFUSED = 4,
     // The server's answer makes no sense.
     KEYFOB_PROTOCOL = 5,
@@ -126,7 +126,7 @@ typedef struct keyfob_options keyfob_options;
 typedef struct {
     // What the function returned.
     keyfob_status status;
-    // The HTTP status, where the server answered with one; else 0.
+    // The HTTP status, where the server answered with another than 2xx, or with nonsense; else 0.
     int http_status;
     // How long the server asked to wait, in milliseconds, where it did; else 0.
     uint64_t retry_after_ms;
@@ -489,7 +489,8 @@ void keyfob_client_free(keyfob_client *client);
 // length without the NUL, or, if the buffer is too small, the size that is needed.
 // Threads: any, on the same client too. Blocks while a token is got, for no longer than the time-out.
 // Returns KEYFOB_OK, KEYFOB_BUFFER_TOO_SMALL, KEYFOB_LOGIN_REQUIRED, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK,
-// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE, KEYFOB_INVALID_INPUT if SpatiaFi's client secret has less than 32
+// bytes. Between asking for the size and asking again, another thread may have got a token that is longer: ask in a loop.
 keyfob_status keyfob_authorization(keyfob_client *client,
                                    uint32_t min_valid_s,
                                    char *buf,
@@ -503,8 +504,8 @@ keyfob_status keyfob_authorization(keyfob_client *client,
 // length without the NUL, or, if the buffer is too small, the size that is needed.
 // Threads: any, on the same client too. Blocks while a token is got, for no longer than the time-out.
 // Returns KEYFOB_OK, KEYFOB_BUFFER_TOO_SMALL, KEYFOB_LOGIN_REQUIRED, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK,
-// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
-// KEYFOB_INVALID_INPUT for a customer of Spacebring, who has none.
+// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE, KEYFOB_INVALID_INPUT for a customer of Spacebring, who has none,
+// and as `keyfob_authorization`.
 keyfob_status keyfob_access_token(keyfob_client *client,
                                   uint32_t min_valid_s,
                                   char *buf,
@@ -528,7 +529,7 @@ keyfob_status keyfob_invalidate(keyfob_client *client,
 //
 // Threads: any, on the same client too. Blocks, for no longer than the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
 // KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
-// KEYFOB_INVALID_INPUT for a customer of Spacebring.
+// KEYFOB_INVALID_INPUT for a customer of Spacebring, and as `keyfob_authorization`.
 keyfob_status keyfob_refresh(keyfob_client *client,
                              keyfob_error *error);
 
@@ -615,7 +616,8 @@ keyfob_status keyfob_login_wait(keyfob_login *login,
                                 keyfob_error *error);
 
 // Ends a login with the address that the browser was sent to, pasted by the person: for a browser on another machine. Otherwise as
-// `keyfob_login_wait`.
+// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is sent) does
+// not use it up: have it pasted again.
 //
 // Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
 // used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,

@@ -342,6 +342,14 @@ impl Login {
     }
 
     pub fn finish(&self, callback_url: &str) -> Result<(), Failure> {
+        // What is not of this login can be pasted again.
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        match pending.as_ref().ok_or_else(used_up)?.can_finish(callback_url) {
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Protocol) => {
+                return Err(error.into());
+            }
+            _ => drop(pending),
+        }
         self.end(|login| login.finish(callback_url))
     }
 

@@ -19,7 +19,7 @@ pub enum keyfob_status {
     KEYFOB_NO_CREDENTIALS = 2,
     /// A person has to log in, or to log in again: nobody has, the login was revoked, or it has expired for good.
     KEYFOB_LOGIN_REQUIRED = 3,
-    /// The server understood and said no.
+    /// The server said no, or that it failed: with an `http_status` from 500 on it is worth another try later.
     KEYFOB_REFUSED = 4,
     /// The server's answer makes no sense.
     KEYFOB_PROTOCOL = 5,

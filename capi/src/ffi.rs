@@ -24,7 +24,7 @@ use crate::client::{Client, Login};
 use crate::failure::{self, Failure, keyfob_status};
 use crate::options::Settings;
 use keyfob_status::{KEYFOB_OK, KEYFOB_PANIC, KEYFOB_STOPPED};
-use pointer::{Buffer, Out, Process, free, give, handle, text};
+use pointer::{Buffer, Out, Process, Uncancelled, free, give, handle, text};
 
 /// Size of `oauth_error` in `keyfob_error`, in bytes, its NUL included.
 pub const KEYFOB_OAUTH_ERROR_SIZE: usize = 64;
@@ -40,7 +40,7 @@ pub const KEYFOB_MESSAGE_SIZE: usize = 1024;
 pub struct keyfob_error {
     /// What the function returned.
     status: keyfob_status,
-    /// The HTTP status, where the server answered with one; else 0.
+    /// The HTTP status, where the server answered with another than 2xx, or with nonsense; else 0.
     http_status: c_int,
     /// How long the server asked to wait, in milliseconds, where it did; else 0.
     retry_after_ms: u64,
@@ -116,6 +116,7 @@ unsafe fn end<T>(handle: *mut T) {
     if handle.is_null() {
         return;
     }
+    let _uncancelled = Uncancelled::begin();
     // SAFETY: the caller's promise.
     let _ = catch_unwind(AssertUnwindSafe(|| unsafe { free(handle) }));
     wipe_stack();
@@ -130,11 +131,12 @@ fn wipe_stack() {
     std::hint::black_box(&mut stack);
 }
 
-/// Makes the call, catches what panics, and tells the caller.
+/// Makes the call, catches what panics, and tells the caller. A thread that is cancelled meanwhile ends afterwards.
 ///
 /// # Safety
 /// If not NULL, `error` is good for a `keyfob_error`.
 unsafe fn answer(error: *mut keyfob_error, call: impl FnOnce() -> Result<(), Failure>) -> keyfob_status {
+    let _uncancelled = Uncancelled::begin();
     let failure = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(())) => return KEYFOB_OK,
         Ok(Err(failure)) => failure,
@@ -911,7 +913,8 @@ pub unsafe extern "C" fn keyfob_client_free(client: *mut keyfob_client) {
 /// length without the NUL, or, if the buffer is too small, the size that is needed.
 /// Threads: any, on the same client too. Blocks while a token is got, for no longer than the time-out.
 /// Returns KEYFOB_OK, KEYFOB_BUFFER_TOO_SMALL, KEYFOB_LOGIN_REQUIRED, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK,
-/// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+/// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE, KEYFOB_INVALID_INPUT if SpatiaFi's client secret has less than 32
+/// bytes. Between asking for the size and asking again, another thread may have got a token that is longer: ask in a loop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_authorization(
     client: *mut keyfob_client,
@@ -938,8 +941,8 @@ pub unsafe extern "C" fn keyfob_authorization(
 /// length without the NUL, or, if the buffer is too small, the size that is needed.
 /// Threads: any, on the same client too. Blocks while a token is got, for no longer than the time-out.
 /// Returns KEYFOB_OK, KEYFOB_BUFFER_TOO_SMALL, KEYFOB_LOGIN_REQUIRED, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK,
-/// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
-/// KEYFOB_INVALID_INPUT for a customer of Spacebring, who has none.
+/// KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE, KEYFOB_INVALID_INPUT for a customer of Spacebring, who has none,
+/// and as `keyfob_authorization`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_access_token(
     client: *mut keyfob_client,
@@ -986,7 +989,7 @@ pub unsafe extern "C" fn keyfob_invalidate(
 ///
 /// Threads: any, on the same client too. Blocks, for no longer than the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED,
 /// KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE,
-/// KEYFOB_INVALID_INPUT for a customer of Spacebring.
+/// KEYFOB_INVALID_INPUT for a customer of Spacebring, and as `keyfob_authorization`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_refresh(
     client: *mut keyfob_client,
@@ -1164,7 +1167,8 @@ pub unsafe extern "C" fn keyfob_login_wait(
 }
 
 /// Ends a login with the address that the browser was sent to, pasted by the person: for a browser on another machine. Otherwise as
-/// `keyfob_login_wait`.
+/// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is sent) does
+/// not use it up: have it pasted again.
 ///
 /// Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
 /// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,
@@ -1260,6 +1264,11 @@ unsafe fn kept(token: &keyfob_token) -> Result<keyfob::Token, Failure> {
             },
         )
     };
+    for (what, text) in [("refresh token", refresh), ("scope", scope)] {
+        if text.contains(char::is_control) {
+            return Err(Failure::invalid(format!("the {what} holds a control character: remove it")));
+        }
+    }
     let mut kept = keyfob::Token::new(access, at("the token's obtained_at", token.obtained_at)?)?;
     if token.expires_at != 0 {
         kept = kept.with_expires_at(at("the token's expires_at", token.expires_at)?);

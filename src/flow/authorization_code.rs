@@ -265,6 +265,19 @@ impl Login {
     /// if it belongs to another login or makes no sense; [`Refused`](ErrorKind::Refused) with the server's code if
     /// the login was refused; [`LoginRequired`](ErrorKind::LoginRequired) if the code was.
     pub fn finish(self, callback_url: &str) -> Result<Token, Error> {
+        let code = self.code(callback_url)?;
+        self.flow.exchange(&self.http, &code, self.verifier.as_ref())
+    }
+
+    /// Whether [`finish`](Self::finish) can use this address: to be asked before the login is used up. Nothing is sent.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish), apart from those of the exchange.
+    pub fn can_finish(&self, callback_url: &str) -> Result<(), Error> {
+        self.code(callback_url).map(drop)
+    }
+
+    fn code(&self, callback_url: &str) -> Result<Secret, Error> {
         let callback_url = callback_url.trim();
         check::value("callback URL", callback_url.as_bytes())?;
         let (_, query) = callback_url.split_once('?').ok_or_else(|| {
@@ -273,15 +286,13 @@ impl Login {
             )
         })?;
         let query = query.split('#').next().unwrap_or_default();
-        let code =
-            callback::judge(query.as_bytes(), &self.expected()).map_err(|rejection| match rejection {
-                Rejection::Failed(failed) => self.failed(failed),
-                Rejection::Stray(stray) => {
-                    let (what, next) = stray.texts();
-                    Error::new(Kind::Protocol, self.text(what, next))
-                }
-            })?;
-        self.flow.exchange(&self.http, &code, self.verifier.as_ref())
+        callback::judge(query.as_bytes(), &self.expected()).map_err(|rejection| match rejection {
+            Rejection::Failed(failed) => self.failed(failed),
+            Rejection::Stray(stray) => {
+                let (what, next) = stray.texts();
+                Error::new(Kind::Protocol, self.text(what, next))
+            }
+        })
     }
 
     fn expected(&self) -> Expected<'_> {

@@ -115,6 +115,44 @@ pub unsafe fn free<T>(handle: *mut T) {
     }
 }
 
+/// While it lives, `pthread_cancel` does not end the thread: it would unwind Rust code, and so end the process.
+pub struct Uncancelled {
+    #[cfg(target_os = "linux")]
+    before: std::ffi::c_int,
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" {
+    // Not in the crate `libc`.
+    fn pthread_setcancelstate(state: std::ffi::c_int, before: *mut std::ffi::c_int) -> std::ffi::c_int;
+}
+
+#[cfg(target_os = "linux")]
+impl Uncancelled {
+    pub fn begin() -> Self {
+        const DISABLE: std::ffi::c_int = 1;
+        let mut before = 0;
+        // SAFETY: `before` is good for an `int`, and the state is one that POSIX knows.
+        unsafe { pthread_setcancelstate(DISABLE, &raw mut before) };
+        Self { before }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: as above; the state is what it was.
+        unsafe { pthread_setcancelstate(self.before, std::ptr::null_mut()) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Uncancelled {
+    pub fn begin() -> Self {
+        Self {}
+    }
+}
+
 /// The process that something was made in.
 pub struct Process {
     forks: u32,

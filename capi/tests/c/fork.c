@@ -1,6 +1,7 @@
-// A fork in between: the parent goes on, the child gets a clear status for what is the parent's, and can make its own.
+// A fork in between: the parent goes on, the child gets a clear status for what is the parent's, and can make its own. And a
+// thread that is cancelled in between: it ends after the call.
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -30,6 +31,15 @@ static void refused(keyfob_client *client, keyfob_login *login) {
     }
     CHECK(len == 5);
     keyfob_client_free(client);
+}
+
+static keyfob_status cancelled_call = KEYFOB_PANIC;
+
+static void *to_be_cancelled(void *client) {
+    keyfob_error told;
+    cancelled_call = keyfob_refresh((keyfob_client *)client, &told);
+    pthread_testcancel();
+    return NULL;
 }
 
 static void *slow(void *client) {
@@ -89,6 +99,14 @@ int main(void) {
     }
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(strcmp(token_of(client), token) != 0);
+
+    void *result = NULL;
+    CHECK(pthread_create(&thread, NULL, to_be_cancelled, client) == 0);
+    CHECK(usleep(50000) == 0);
+    CHECK(pthread_cancel(thread) == 0);
+    CHECK(pthread_join(thread, &result) == 0);
+    CHECK(result == PTHREAD_CANCELED && cancelled_call == KEYFOB_OK);
+    token_of(client);
     keyfob_login_free(login);
     keyfob_client_free(partner);
     keyfob_client_free(client);

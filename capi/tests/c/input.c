@@ -208,7 +208,14 @@ static void handles(void) {
     token.refresh_token_len = 0;
     token.scope_len = (size_t)-1;
     IS(KEYFOB_NULL_POINTER, keyfob_spacebring_restore(client, &token, &error));
+    token.scope = "a\nb";
+    token.scope_len = 3;
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(client, &token, &error));
     token.scope_len = 0;
+    token.refresh_token = "refresh\n";
+    token.refresh_token_len = 8;
+    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(client, &token, &error));
+    token.refresh_token_len = 0;
     token.obtained_at = -1;
     IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(client, &token, &error));
     CHECK(strstr(error.message, "obtained_at is -1") != NULL);

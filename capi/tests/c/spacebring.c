@@ -166,7 +166,12 @@ static void partner(void) {
     // The browser is elsewhere; a login outlives the client that began it.
     login = begin(client, "paste");
     pasted(callback, sizeof callback);
+    // What was pasted by mistake does not use it up.
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT(""), &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT("https://app.example/callback"), &error));
+    IS(KEYFOB_PROTOCOL, keyfob_login_finish(login, TEXT("https://app.example/callback?code=a&state=b"), &error));
     OK(keyfob_login_finish(login, TEXT(callback), &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT(callback), &error));
     keyfob_login_free(login);
     lists(client);
     login = begin(client, "paste");
