@@ -363,6 +363,7 @@ fn every_command_has_help_with_examples() {
         let help = succeeds(&output);
         assert!(help.contains("Examples:\n  ") || help.contains("Examples:\n"), "{command}: {help}");
         assert!(help.contains("keyfob ") && !help.contains('\u{1b}'), "{command}: {help}");
+        assert_eq!(help.matches("/api/info").count(), help.matches("/api/info?item_id=").count(), "{help}");
     }
 }
 
@@ -476,11 +477,45 @@ fn help_says_what_a_command_is() {
         ("spacebring", "Spacebring: coworking spaces\n"),
         ("spatiafi exec", " exec [OPTIONS] -- <CMD>..."),
         ("spatiafi batch", "count as done"),
+        ("spatiafi batch", "The other lines are sent"),
+        ("spatiafi token", "one that was just got is taken as it is"),
         ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring"),
     ] {
         for help in ["--help", "-h"] {
             let output = bare(home.path()).args(words.split_whitespace()).arg(help).output().unwrap();
             assert!(succeeds(&output).contains(says), "{words}: {}", out(&output));
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_api_takes_what_help_shows() {
+    let services = Services::start();
+    let first = |path: &str, list: &str| {
+        let all = json(succeeds(&services.run(&format!("spacebring get {path}"))));
+        all[list][0]["id"].as_str().unwrap().to_owned()
+    };
+    let location = first("/locations/v1", "locations");
+    let resource = first(&format!("/resources/v1?locationRef={location}"), "resources");
+    let plan = first("/plans/v1", "plans");
+    let visitor = r#"{"name":"Ada","email":"ada@example.com"}"#;
+    services
+        .file("contact.json", format!(r#"{{"contact":{{"visitor":{visitor},"locationRef":"{location}"}}}}"#));
+    services.file("plan.json", r#"{"plan":{"title":"Desk"}}"#);
+    services.file("visit.json", r#"{"visit":{"date":"2030-01-01T10:00:00Z"}}"#);
+    for action in ["get", "post", "put", "patch", "delete"] {
+        let help = services.run(&format!("spacebring {action} --help"));
+        let (_, examples) = succeeds(&help).split_once("Examples:\n").unwrap();
+        for example in examples.replace("|\n", "|").lines() {
+            let line = example.split(" | jq").next().unwrap();
+            let line = line.replace(r#""locationRef":"ID""#, &format!(r#""locationRef":"{location}""#));
+            let line = line.replace("/resources/v1/ID", &format!("/resources/v1/{resource}"));
+            let output = services.shell(&line.replace("/plans/v1/ID", &format!("/plans/v1/{plan}")));
+            // Paths that the API has, but the sandbox has not.
+            let unknown = ["/support/tickets/", "/visitors/visits/"].iter().any(|path| line.contains(path));
+            assert_eq!(output.status.code(), Some(if unknown { 8 } else { 0 }), "{line}: {}", out(&output));
+            assert!(!unknown || err(&output).contains("HTTP 404"), "{line}: {}", err(&output));
         }
     }
 }
