@@ -14,6 +14,7 @@ Exit status:
   2  bad input, nothing sent    7  a file, the store or the output
   3  log in or set credentials  8  the API answered 4xx or 5xx
   4  the server said no
+`batch` sends the other lines all the same; its status is that of the first line that failed.
 
 Secrets come from the environment. For each secret variable X, which are
 SPATIAFI_CLIENT_SECRET, SPATIAFI_PASSWORD and SPACEBRING_CLIENT_SECRET, set one of
@@ -27,7 +28,8 @@ A newline at the end is dropped. `keyfob <service> status` shows what is used.
 Examples:
   keyfob spatiafi login
   keyfob spatiafi get '/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
-  curl -H @<(keyfob spatiafi token --format header) https://api.spatiafi.com/api/info
+  curl -H @<(keyfob spatiafi token --format header) \\
+    'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   keyfob spacebring login --scope locations.readonly";
 
 /// OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring.
@@ -50,7 +52,8 @@ pub struct Common {
     /// Tokens: as text, as JSON, or as a header line for curl -H @file. Status: text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// The token must live at least so long [default: 60; requests renew in time by themselves]
+    /// A stored token must live at least so long; one that was just got is taken as it is [default: 60; requests renew
+    /// in time by themselves]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub min_valid: Option<u64>,
     /// Keeps several logins of one client apart [env KEYFOB_PROFILE; default: default]
@@ -173,7 +176,8 @@ pub enum Action {
 Examples:
   keyfob spatiafi token
   keyfob spatiafi token --format json --min-valid 300
-  curl -H @<(keyfob spatiafi token --format header) https://api.spatiafi.com/api/info")]
+  curl -H @<(keyfob spatiafi token --format header) \\
+    'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'")]
     Token,
     /// Sends a signed GET; prints the body of the answer
     #[command(after_help = "\
@@ -187,25 +191,26 @@ Examples:
     #[command(after_help = "\
 Examples:
   keyfob spacebring post /visitors/contacts/v1 --json @contact.json
-  echo '{\"contact\":{\"name\":\"Ada\",\"locationRef\":\"ID\"}}' | keyfob spacebring post /visitors/contacts/v1 --json @-")]
+  echo '{\"contact\":{\"visitor\":{\"name\":\"Ada\",\"email\":\"ada@example.com\"},\"locationRef\":\"ID\"}}' |
+    keyfob spacebring post /visitors/contacts/v1 --json @-")]
     Post(Later<RequestWithBody>),
     /// Sends a signed PUT; prints the body of the answer
     #[command(after_help = "\
 Examples:
-  keyfob spatiafi put /api/thing/1 --data @thing.bin --header 'Content-Type: application/octet-stream'
-  keyfob spacebring put /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'")]
+  keyfob spacebring put /visitors/visits/v1/ID --json @visit.json
+  keyfob spacebring put /support/tickets/v1/ID/status --json '{\"ticket\":{\"status\":\"solved\"}}'")]
     Put(Later<RequestWithBody>),
     /// Sends a signed PATCH; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring patch /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'
-  keyfob spatiafi patch /api/thing/1 --json @change.json")]
+  keyfob spacebring patch /plans/v1/ID --data @plan.json --header 'Content-Type: application/json'")]
     Patch(Later<RequestWithBody>),
     /// Sends a signed DELETE; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring delete /plans/v1/ID
-  keyfob spatiafi delete /api/thing/1")]
+  keyfob spacebring delete /visitors/visits/v1/ID")]
     Delete(Later<RequestWithBody>),
     /// Sends a signed GET for each line of a file; prints the answers as JSON lines, in the order of the lines
     #[command(after_help = "\
@@ -215,7 +220,8 @@ Each line of FILE is a path or URL; empty lines are passed by. Each answer is a 
   {\"line\":3,\"status\":200,\"body_base64\":\"iVBORw==\"} one that is neither
   {\"line\":4,\"status\":404,\"kind\":\"api_status\",\"error\":\"the API answered HTTP 404\",\"body\":…}
   {\"line\":5,\"kind\":\"timeout\",\"error\":\"…\"}         no answer
-The exit status is that of the first line that failed, else 0. What needs a login or credentials ends the run.
+The exit status is that of the first line that failed, else 0. The other lines are sent, even if it is 2 for a line
+that is no path of the API. What needs a login or credentials ends the run.
 Ctrl-C leaves whole lines, and --resume goes on after them. Lines that failed count as done and are not asked for
 again; the exit status is that of the first one in the whole output. To repeat them, take their lines of FILE:
   jq -r 'select(.kind) | .line' answers.jsonl | sed 's/$/p/' | sed -n -f - points.txt >again.txt
@@ -223,7 +229,8 @@ again; the exit status is that of the first one in the whole output. To repeat t
 Examples:
   keyfob spatiafi batch points.txt --jobs 16 --output answers.jsonl
   keyfob spatiafi batch points.txt --jobs 16 --output answers.jsonl --resume
-  seq 1 100 | sed 's|^|/things/v1/|' | keyfob spacebring batch - | jq -c .body")]
+  keyfob spacebring get '/resources/v1?locationRef=ID' | jq -r '.resources[] | \"/resources/v1/\" + .id' |
+    keyfob spacebring batch - | jq -c .body")]
     Batch(Later<Batch>),
     /// Runs a command with the token in its environment
     ///
@@ -234,7 +241,8 @@ Examples:
         after_help = "\
 Examples:
   keyfob spatiafi exec -- python3 report.py
-  keyfob spacebring exec --min-valid 600 -- sh -c 'curl -H \"Authorization: Bearer $SPACEBRING_ACCESS_TOKEN\" …'"
+  keyfob spacebring exec --min-valid 600 -- sh -c \\
+    'echo \"Authorization: Bearer $SPACEBRING_ACCESS_TOKEN\" | curl -H @- https://api.spacebring.com/locations/v1'"
     )]
     Exec {
         /// The command and its arguments

@@ -1,6 +1,7 @@
 //! [`Service`]: what the commands need of `SpatiaFi` and Spacebring.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyfob::{AgentBuilder, CachingSource, RecordName, Secret, Token, TokenSource as _, ureq};
@@ -44,6 +45,11 @@ pub trait Service {
     /// The file that holds app credentials, if the service has one.
     fn credentials_file(&self) -> Result<Option<PathBuf>, Failure>;
 
+    /// The id in that file, whatever the environment says, and what its tokens are called.
+    fn client_of_file(&self) -> Result<Option<(String, RecordName)>, Failure> {
+        Ok(None)
+    }
+
     /// Whether client id and secret are both there, or neither. No secret is read for it.
     fn halves(&self) -> Result<(), Failure>;
 
@@ -75,6 +81,22 @@ pub trait Service {
         let advice = format!("run `keyfob {} login`", self.name());
         Failure::from(error).advise(keyfob::ErrorKind::LoginRequired, &advice)
     }
+}
+
+/// What [`keyfob::CredentialsFile`] has kept beside a file: what was replaced, and what could not be saved or read.
+pub fn copies_of(file: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Vec::new() };
+    let begins = ["backup", "unsaved", "unreadable"].map(|what| format!("{}.{what}-", name.display()));
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut copies: Vec<_> = entries
+        .flatten()
+        .filter(|entry| {
+            begins.iter().any(|begin| entry.file_name().as_encoded_bytes().starts_with(begin.as_bytes()))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    copies.sort();
+    copies
 }
 
 pub struct Urls {

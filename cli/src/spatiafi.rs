@@ -56,6 +56,12 @@ impl Client {
         Ok(spatiafi.with_store(Arc::new(self.settings.store()?), &self.settings.profile))
     }
 
+    fn record_name_of(&self, id: &str) -> Result<RecordName, Failure> {
+        // The name of a record does not depend on the secret.
+        let spatiafi = self.with(ClientCredentials::new(id, "none")?)?;
+        Ok(spatiafi.record_name(&self.settings.profile)?)
+    }
+
     /// Makes app credentials and saves them.
     pub fn login(&self, force: bool) -> Result<(), Failure> {
         let file = credentials_file()?;
@@ -187,14 +193,18 @@ impl Service for Client {
     }
 
     fn record_name(&self) -> Result<Option<RecordName>, Failure> {
-        let Some((id, _)) = self.client_id()? else { return Ok(None) };
-        // The name of a record does not depend on the secret.
-        let spatiafi = self.with(ClientCredentials::new(&id, "none")?)?;
-        Ok(Some(spatiafi.record_name(&self.settings.profile)?))
+        self.client_id()?.map(|(id, _)| self.record_name_of(&id)).transpose()
     }
 
     fn credentials_file(&self) -> Result<Option<PathBuf>, Failure> {
         Ok(Some(credentials_file()?.path().to_owned()))
+    }
+
+    fn client_of_file(&self) -> Result<Option<(String, RecordName)>, Failure> {
+        let Some(credentials) = credentials_file()?.load()? else { return Ok(None) };
+        let id = credentials.client_id().to_owned();
+        let name = self.record_name_of(&id)?;
+        Ok(Some((id, name)))
     }
 
     fn halves(&self) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! `keyfob <service> status`: what is stored and where secrets would come from. Nothing is sent, no secret is read.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -8,9 +10,9 @@ use serde::Serialize;
 
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::output;
-use crate::secrets;
-use crate::service::Service;
+use crate::output::{self, unreadable};
+use crate::secrets::{self, Source};
+use crate::service::{Service, copies_of};
 use crate::token::unix_seconds;
 
 #[derive(Serialize)]
@@ -26,10 +28,13 @@ struct Status {
     secrets: Vec<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials_file: Option<Place>,
+    /// What a login has kept beside that file.
+    credentials_copies: Vec<Place>,
     store: Option<Place>,
     record: Option<Place>,
     token: Option<Token>,
-    clock_offset: i64,
+    /// `None` until a server has answered.
+    clock_offset: Option<i64>,
     /// What would keep a command from working.
     problems: Vec<String>,
 }
@@ -97,6 +102,9 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
             // The first is the client secret, which lies beside the client id.
             None => (number == 0 && from_file).then(|| "the credentials file".to_owned()),
         };
+        if let Some(failure) = found.as_ref().and_then(unusable) {
+            keep(failure);
+        }
         let file = found.as_ref().and_then(|source| source.path().map(Place::of));
         secrets.push(Secret { name, from, file });
     }
@@ -105,9 +113,9 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         service.halves().unwrap_or_else(&mut keep);
     }
     let mut record = None;
-    let mut unreadable = None;
+    let mut put_aside = None;
     let mut token = None;
-    let mut clock_offset = 0;
+    let mut clock_offset = None;
     let store = settings.store().map_err(&mut keep).ok();
     let name = service.record_name().map_err(&mut keep).ok().flatten();
     if let (Some(store), Some(name)) = (&store, &name) {
@@ -116,14 +124,15 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
             Err(error) => keep(error.into()),
             Ok(None) => {}
             Ok(Some(found)) => {
-                clock_offset = found.clock_offset();
-                token = Some(Token::of(found.token(), by_server(settings.http.clock().now(), clock_offset)));
+                let offset = found.clock_offset();
+                clock_offset = Some(offset);
+                token = Some(Token::of(found.token(), by_server(settings.http.clock().now(), offset)));
             }
         }
-        unreadable = broken(store, name);
+        put_aside = broken(store, name);
     }
     let mut problems: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    if let Some(text) = unreadable {
+    if let Some(text) = put_aside {
         problems.push(text.clone());
         // With a token from a later login it keeps nothing from working.
         if token.is_none() {
@@ -131,6 +140,7 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         }
     }
     let (client_id, client_id_from) = client.unzip();
+    let credentials_file = service.credentials_file().ok().flatten();
     Ok(Status {
         service: service.name(),
         profile: settings.profile.clone(),
@@ -140,13 +150,43 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         client_id,
         client_id_from,
         secrets,
-        credentials_file: service.credentials_file().ok().flatten().map(|path| Place::of(&path)),
+        credentials_copies: credentials_file
+            .iter()
+            .flat_map(|path| copies_of(path))
+            .map(|path| Place::of(&path))
+            .collect(),
+        credentials_file: credentials_file.map(|path| Place::of(&path)),
         store: store.map(|store| Place::of(store.folder())),
         record,
         token,
         clock_offset,
         problems,
     })
+}
+
+/// Why a secret cannot be had, as far as that shows while it is left unread.
+fn unusable(source: &Source) -> Option<Failure> {
+    match &source.place {
+        secrets::Place::File(path) | secrets::Place::Credential(path) => {
+            let opened = path.metadata().and_then(|metadata| match metadata.is_dir() {
+                true => Err(io::ErrorKind::IsADirectory.into()),
+                // To open a pipe is to wait for its writer.
+                false if metadata.is_file() => File::open(path).map(drop),
+                false => Ok(()),
+            });
+            opened.err().map(|e| unreadable(&source.to_string(), &e))
+        }
+        secrets::Place::Descriptor(number) => {
+            let folder = Path::new("/dev/fd");
+            // A system without that folder does not tell.
+            let is_open = !folder.is_dir()
+                || number.parse::<u32>().is_ok_and(|fd| folder.join(fd.to_string()).exists());
+            let label = source.label();
+            (!is_open)
+                .then(|| Failure::invalid(format!("{label} is {number:?}, which is no open descriptor")))
+        }
+        secrets::Place::Variable | secrets::Place::Command(_) => None,
+    }
 }
 
 /// What is left of a record that could not be read, and has been put aside where that could be done.
@@ -235,6 +275,9 @@ fn text(status: &Status, said: usize) -> String {
         if let Some(place) = place {
             tell(name, place.text());
         }
+        if name == "credentials file" {
+            status.credentials_copies.iter().for_each(|copy| tell("credentials copy", copy.text()));
+        }
     }
     tell("token", status.token.as_ref().map_or_else(|| "none stored".to_owned(), Token::text));
     if let Some(token) = &status.token {
@@ -246,9 +289,10 @@ fn text(status: &Status, said: usize) -> String {
     tell(
         "clock",
         match status.clock_offset {
-            0 => "agrees with the server's".to_owned(),
-            behind @ 1.. => format!("{behind} s behind the server's"),
-            ahead => format!("{} s ahead of the server's", ahead.unsigned_abs()),
+            None => "unknown: no server has answered yet".to_owned(),
+            Some(0) => "agrees with the server's".to_owned(),
+            Some(behind @ 1..) => format!("{behind} s behind the server's"),
+            Some(ahead) => format!("{} s ahead of the server's", ahead.unsigned_abs()),
         },
     );
     for problem in status.problems.iter().skip(said) {

@@ -329,3 +329,58 @@ fn lines_that_failed_before_count_when_a_run_goes_on() {
     services.file("in", INFO);
     ends_well(&services.run("spatiafi batch in --output out --resume"));
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let services = Services::start();
+    services.file("in", format!("\u{feff}{INFO}\n\u{feff}{INFO}\n"));
+    let output = services.run("spatiafi batch in");
+    let answers = lines(out(&output));
+    assert_eq!((output.status.code(), &answers[0]["status"]), (Some(2), &json!(200)), "{}", out(&output));
+    assert_eq!(answers[1]["kind"], "invalid_input", "it begins a text, and no other line");
+    services.file("in", format!("\u{feff}\n{INFO}\n"));
+    assert_eq!(lines(succeeds(&services.run("spatiafi batch in")))[0]["line"], 2);
+}
+
+/// The job of `examples/crontab`, as cron runs it.
+#[test]
+#[cfg(unix)]
+fn the_answers_of_a_cron_job_are_lines() {
+    let services = Services::start();
+    let crontab = include_str!("../../examples/crontab");
+    let job = crontab.lines().find_map(|line| line.strip_prefix("7 * * * *  ")).unwrap();
+    let run = |status: i32| {
+        let output = services.shell(job);
+        assert_eq!((output.status.code(), out(&output)), (Some(status), ""), "{}", err(&output));
+        assert_eq!(err(&output).is_empty(), status == 0, "for cron's mail: {}", err(&output));
+    };
+    run(0);
+    services.spatiafi.fault(Endpoint::Info, Fault::raw(500, "text/html", "<p>\noh no"));
+    run(8);
+    run(0);
+    let answers = whole_lines(&services.path("answers.jsonl"));
+    let statuses: Vec<_> = answers.iter().map(|answer| &answer["status"]).collect();
+    assert_eq!(statuses, [200, 500, 200]);
+    assert_eq!(answers[1]["body"], "<p>\noh no");
+}
+
+/// The commands of `examples/systemd`, when systemd runs them: `ExecStartPost` after a success, `ExecStopPost` always.
+#[test]
+#[cfg(unix)]
+fn the_answers_of_a_systemd_job_are_lines() {
+    let services = Services::start();
+    let unit = include_str!("../../examples/systemd/spatiafi-report.service");
+    let command = |name: &str| {
+        let given = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        given.unwrap_or(":").replace("/usr/bin/", "")
+    };
+    let [start, start_post, stop_post] = ["ExecStart", "ExecStartPost", "ExecStopPost"].map(command);
+    let job = format!("{{ {start} && {start_post}; {stop_post}; }} >> answers.jsonl");
+    services.shell(&job);
+    services.spatiafi.fault(Endpoint::Info, Fault::raw(500, "application/json", r#"{"detail":"oh no"}"#));
+    services.shell(&job);
+    services.shell(&job);
+    let answers = whole_lines(&services.path("answers.jsonl"));
+    assert_eq!((answers.len(), &answers[1]), (3, &json!({"detail": "oh no"})));
+    assert_eq!(answers[0], answers[2]);
+}

@@ -363,6 +363,7 @@ fn every_command_has_help_with_examples() {
         let help = succeeds(&output);
         assert!(help.contains("Examples:\n  ") || help.contains("Examples:\n"), "{command}: {help}");
         assert!(help.contains("keyfob ") && !help.contains('\u{1b}'), "{command}: {help}");
+        assert_eq!(help.matches("/api/info").count(), help.matches("/api/info?item_id=").count(), "{help}");
     }
 }
 
@@ -476,11 +477,141 @@ fn help_says_what_a_command_is() {
         ("spacebring", "Spacebring: coworking spaces\n"),
         ("spatiafi exec", " exec [OPTIONS] -- <CMD>..."),
         ("spatiafi batch", "count as done"),
+        ("spatiafi batch", "The other lines are sent"),
+        ("spatiafi token", "one that was just got is taken as it is"),
         ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring"),
     ] {
         for help in ["--help", "-h"] {
             let output = bare(home.path()).args(words.split_whitespace()).arg(help).output().unwrap();
             assert!(succeeds(&output).contains(says), "{words}: {}", out(&output));
+        }
+    }
+}
+
+const FROM_FILE: [&str; 2] = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
+
+#[test]
+fn other_copies_of_app_credentials_are_named() {
+    let services = Services::start();
+    for words in ["spatiafi login", "spatiafi login --force", "spatiafi login --force"] {
+        ends_well(&services.without(&FROM_FILE, words).output().unwrap());
+    }
+    let file = services.path(".config/spatiafi/app_credentials.json");
+    services.file(".config/spatiafi/app_credentials.json.unsaved-1", "{}");
+    services.file(".config/spatiafi/app_credentials.json.example", "{}");
+    let entries = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let mut copies: Vec<_> = entries.map(|path| path.to_str().unwrap().to_owned()).collect();
+    copies.retain(|path| path.contains(".json.backup-") || path.ends_with(".unsaved-1"));
+    copies.sort();
+    assert_eq!(copies.len(), 3);
+
+    let status = services.without(&FROM_FILE, "spatiafi status --format json").output().unwrap();
+    let status = json(succeeds(&status));
+    let shown: Vec<_> = status["credentials_copies"].as_array().unwrap().iter().collect();
+    assert!(shown.iter().map(|place| place["path"].as_str().unwrap()).eq(copies.iter()), "{status}");
+    #[cfg(unix)]
+    assert!(shown.iter().all(|place| place["mode"] == "0600"), "{status}");
+    let text = services.without(&FROM_FILE, "spatiafi status").output().unwrap();
+    assert!(copies.iter().all(|path| succeeds(&text).contains(&format!("credentials copy   {path}"))));
+
+    let tokens_only = services.without(&FROM_FILE, "spatiafi logout").output().unwrap();
+    assert!(!err(&tokens_only).contains("still there"), "{}", err(&tokens_only));
+    // Once more, when nothing else is left.
+    for _ in 0..2 {
+        let logout = services.without(&FROM_FILE, "spatiafi logout --credentials").output().unwrap();
+        ends_well(&logout);
+        let said: Vec<_> = err(&logout).lines().filter(|line| line.contains(" is still there: ")).collect();
+        assert_eq!(said.len(), 3, "{}", err(&logout));
+        assert!(copies.iter().all(|path| said.iter().any(|line| line.contains(path))), "{said:?}");
+    }
+    assert!(!file.exists() && copies.iter().all(|path| fs::exists(path).unwrap()));
+}
+
+#[test]
+fn with_the_credentials_go_their_own_tokens() {
+    let services = Services::start();
+    ends_well(&services.without(&FROM_FILE, "spatiafi login").output().unwrap());
+    ends_well(&services.without(&FROM_FILE, "spatiafi token").output().unwrap());
+    ends_well(&services.run("spatiafi logout"));
+    assert!(in_store(&services, ".json").is_some(), "those of the client in the environment go alone");
+    let file = services.path(".config/spatiafi/app_credentials.json");
+    let id = json(&fs::read_to_string(&file).unwrap())["client_id"].as_str().unwrap().to_owned();
+    let logout = services.run("spatiafi logout --credentials");
+    ends_well(&logout);
+    assert!(err(&logout).contains(&format!("the stored tokens of {id} are removed")), "{}", err(&logout));
+    assert_eq!(in_store(&services, ".json"), None);
+    assert!(!file.exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn status_names_secrets_that_cannot_be_read() {
+    let services = Services::start();
+    let secret = services.file("secret", services.spatiafi.client_secret());
+    for (variable, value, exit, says) in [
+        ("SPATIAFI_CLIENT_SECRET_FILE", "nowhere", 7, "(nowhere): no such file"),
+        ("SPATIAFI_CLIENT_SECRET_FILE", ".", 7, "(.): is a directory"),
+        ("SPATIAFI_CLIENT_SECRET_FD", "77", 2, "77"),
+        ("SPATIAFI_CLIENT_SECRET_FD", "three", 2, "three"),
+    ] {
+        for words in ["spatiafi status --format json", "spatiafi token"] {
+            let mut command = services.without(&["SPATIAFI_CLIENT_SECRET"], words);
+            let output = command.env(variable, value).output().unwrap();
+            assert_eq!(output.status.code(), Some(exit), "{words} {value}: {}", err(&output));
+            assert!(err(&output).contains(variable) && err(&output).contains(says), "{}", err(&output));
+            if words.contains("status") {
+                let problem = json(out(&output))["problems"][0].as_str().unwrap_or_default().to_owned();
+                assert!(problem.contains(says), "{value}: {problem}");
+            }
+        }
+    }
+    // What can be read is left unread: an open descriptor, and a pipe that nobody writes to.
+    let status = format!("SPATIAFI_CLIENT_SECRET_FD=3 keyfob spatiafi status 3<{}", secret.display());
+    let by_fd = services.shell(&format!("unset SPATIAFI_CLIENT_SECRET; {status}"));
+    assert!(succeeds(&by_fd).contains("SPATIAFI_CLIENT_SECRET_FD"), "{}", out(&by_fd));
+    let status = "mkfifo pipe; SPATIAFI_CLIENT_SECRET_FILE=pipe keyfob spatiafi status";
+    succeeds(&services.shell(&format!("unset SPATIAFI_CLIENT_SECRET; {status}")));
+}
+
+#[test]
+fn the_clock_is_unknown_until_a_server_has_answered() {
+    let services = Services::start();
+    let before = services.run("spatiafi status --format json");
+    assert_eq!(json(succeeds(&before))["clock_offset"], Value::Null);
+    assert!(succeeds(&services.run("spatiafi status")).contains("\nclock              unknown"));
+    ends_well(&services.run("spatiafi token"));
+    assert_eq!(json(succeeds(&services.run("spatiafi status --format json")))["clock_offset"], 0);
+    assert!(succeeds(&services.run("spatiafi status")).contains("agrees with the server's"));
+}
+
+#[test]
+#[cfg(unix)]
+fn the_api_takes_what_help_shows() {
+    let services = Services::start();
+    let first = |path: &str, list: &str| {
+        let all = json(succeeds(&services.run(&format!("spacebring get {path}"))));
+        all[list][0]["id"].as_str().unwrap().to_owned()
+    };
+    let location = first("/locations/v1", "locations");
+    let resource = first(&format!("/resources/v1?locationRef={location}"), "resources");
+    let plan = first("/plans/v1", "plans");
+    let visitor = r#"{"name":"Ada","email":"ada@example.com"}"#;
+    services
+        .file("contact.json", format!(r#"{{"contact":{{"visitor":{visitor},"locationRef":"{location}"}}}}"#));
+    services.file("plan.json", r#"{"plan":{"title":"Desk"}}"#);
+    services.file("visit.json", r#"{"visit":{"date":"2030-01-01T10:00:00Z"}}"#);
+    for action in ["get", "post", "put", "patch", "delete"] {
+        let help = services.run(&format!("spacebring {action} --help"));
+        let (_, examples) = succeeds(&help).split_once("Examples:\n").unwrap();
+        for example in examples.replace("|\n", "|").lines() {
+            let line = example.split(" | jq").next().unwrap();
+            let line = line.replace(r#""locationRef":"ID""#, &format!(r#""locationRef":"{location}""#));
+            let line = line.replace("/resources/v1/ID", &format!("/resources/v1/{resource}"));
+            let output = services.shell(&line.replace("/plans/v1/ID", &format!("/plans/v1/{plan}")));
+            // Paths that the API has, but the sandbox has not.
+            let unknown = ["/support/tickets/", "/visitors/visits/"].iter().any(|path| line.contains(path));
+            assert_eq!(output.status.code(), Some(if unknown { 8 } else { 0 }), "{line}: {}", out(&output));
+            assert!(!unknown || err(&output).contains("HTTP 404"), "{line}: {}", err(&output));
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::output::unreadable;
 /// The longest line that is taken. URLs are a tenth of it.
 pub const MAX_LINE: u64 = 16 * 1024;
 
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A line with something in it.
 pub struct Line {
     /// From 1.
@@ -109,6 +112,9 @@ impl Input {
             return Ok(None);
         }
         self.number += 1;
+        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
         let mut too_long = false;
         while bytes.len() as u64 > MAX_LINE && !bytes.ends_with(b"\n") {
             too_long = true;

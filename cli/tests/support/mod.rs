@@ -69,6 +69,17 @@ impl Services {
         self.without(&[], words).output().unwrap()
     }
 
+    /// A line of shell, which finds the command by its name.
+    #[cfg(unix)]
+    pub fn shell(&self, line: &str) -> Output {
+        let folder = Path::new(env!("CARGO_BIN_EXE_keyfob")).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).env_clear().env("HOME", self.home.path()).env("PATH", path);
+        shell.envs(self.spatiafi.env()).envs(self.spacebring.env());
+        shell.current_dir(self.home.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
     /// Logs in to Spacebring as a person would that pastes the address.
     pub fn log_in(&self, more: &str) -> Output {
         self.log_in_with(&mut self.without(&[], &format!("spacebring login --no-browser {more}")))
