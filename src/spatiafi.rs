@@ -221,7 +221,7 @@ impl fmt::Debug for SpatiaFi {
 /// # fn main() -> Result<(), keyfob::Error> {
 /// # let password = String::new();
 /// let file = keyfob::spatiafi::credentials_file()?;
-/// let spatiafi = keyfob::spatiafi::Login::new("ada@example.com", password).run(&file, false)?;
+/// let spatiafi = keyfob::spatiafi::Login::new("me@example.com", password).run(&file, false)?;
 /// # Ok(()) }
 /// ```
 pub struct Login {
@@ -393,14 +393,14 @@ mod tests {
         let relative = |name: &str| (name == "XDG_CONFIG_HOME").then(|| PathBuf::from("xdg"));
         let local = |name: &str| (name == "LOCALAPPDATA").then(|| PathBuf::from("/local"));
         let none = |_: &str| None;
-        let home = || Some(PathBuf::from("/home/ada"));
+        let home = || Some(PathBuf::from("/home/me"));
         for (system, env, home, expected) in [
             (System::Linux, &xdg as Env<'_>, home(), Some("/xdg/spatiafi")),
-            (System::Linux, &relative, home(), Some("/home/ada/.config/spatiafi")),
-            (System::Linux, &none, home(), Some("/home/ada/.config/spatiafi")),
+            (System::Linux, &relative, home(), Some("/home/me/.config/spatiafi")),
+            (System::Linux, &none, home(), Some("/home/me/.config/spatiafi")),
             (System::Linux, &none, None, None),
             (System::Linux, &none, Some(PathBuf::new()), None),
-            (System::MacOs, &xdg, home(), Some("/home/ada/Library/Application Support/spatiafi")),
+            (System::MacOs, &xdg, home(), Some("/home/me/Library/Application Support/spatiafi")),
             (System::Windows, &local, home(), Some("/local/spatiafi/spatiafi")),
             (System::Windows, &none, home(), None),
         ] {

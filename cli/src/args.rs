@@ -111,7 +111,7 @@ pub enum Spatiafi {
     #[command(after_help = "\
 Examples:
   keyfob spatiafi login
-  SPATIAFI_USERNAME=ada@example.com SPATIAFI_PASSWORD_CMD='pass show spatiafi' keyfob spatiafi login --force")]
+  SPATIAFI_USERNAME=me@example.com SPATIAFI_PASSWORD_CMD='pass show spatiafi' keyfob spatiafi login --force")]
     Login {
         /// Replaces app credentials that are there already; a backup is kept
         #[arg(long)]
@@ -191,7 +191,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   keyfob spacebring post /visitors/contacts/v1 --json @contact.json
-  echo '{\"contact\":{\"visitor\":{\"name\":\"Ada\",\"email\":\"ada@example.com\"},\"locationRef\":\"ID\"}}' |
+  echo '{\"contact\":{\"visitor\":{\"name\":\"Me\",\"email\":\"me@example.com\"},\"locationRef\":\"ID\"}}' |
     keyfob spacebring post /visitors/contacts/v1 --json @-")]
     Post(Later<RequestWithBody>),
     /// Sends a signed PUT; prints the body of the answer

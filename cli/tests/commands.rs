@@ -595,7 +595,7 @@ fn the_api_takes_what_help_shows() {
     let location = first("/locations/v1", "locations");
     let resource = first(&format!("/resources/v1?locationRef={location}"), "resources");
     let plan = first("/plans/v1", "plans");
-    let visitor = r#"{"name":"Ada","email":"ada@example.com"}"#;
+    let visitor = r#"{"name":"Me","email":"me@example.com"}"#;
     services
         .file("contact.json", format!(r#"{{"contact":{{"visitor":{visitor},"locationRef":"{location}"}}}}"#));
     services.file("plan.json", r#"{"plan":{"title":"Desk"}}"#);

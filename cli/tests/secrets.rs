@@ -586,7 +586,7 @@ fn exec_hands_on_no_secret_but_the_token() {
     ends_well(&services.run("spatiafi token"));
     let mut command = services.without(&[], "spatiafi exec -- env");
     command.env("SPACEBRING_ACCESS_TOKEN", "s3cr3t-token");
-    let proxies = [("http://ada:s3cr3t@127.0.0.1:1", false), ("http://127.0.0.1:1", true)];
+    let proxies = [("http://me:s3cr3t@127.0.0.1:1", false), ("http://127.0.0.1:1", true)];
     for (proxy, stays) in proxies {
         let output = command.env("KEYFOB_PROXY", proxy).output().unwrap();
         let seen = succeeds(&output);
