@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyfob_sandbox::{Endpoint, Fault};
@@ -164,8 +165,12 @@ fn a_signal_leaves_whole_lines() {
     services.file("in", (0..2000).map(|n| point(n) + "\n").collect::<String>());
     for (signal, resume) in [("INT", ""), ("TERM", " --resume"), ("KILL", " --resume")] {
         let before = path.metadata().map_or(0, |metadata| metadata.len());
-        let child =
-            piped(&mut services.without(&[], &format!("spatiafi batch in --jobs 4 --output out{resume}")));
+        // Where the tests run in the background, SIGINT is ignored, and stays so in what they start.
+        let mut command = Command::new("env");
+        let plain = services.without(&[], &format!("spatiafi batch in --jobs 4 --output out{resume}"));
+        command.arg("--default-signal=INT,TERM").arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let child = piped(command.current_dir(services.home.path()));
         wait_for(&path, before + 2000);
         kill(signal, child.id());
         let output = child.wait_with_output().unwrap();
@@ -253,7 +258,7 @@ fn wait_for(path: &Path, bytes: u64) {
 #[cfg(unix)]
 fn kill(signal: &str, id: u32) {
     let kill = format!("kill -{signal} {id}");
-    assert!(std::process::Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
+    assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
 }
 
 /// As `nohup` and `trap ''` have it.
@@ -264,7 +269,7 @@ fn an_ignored_signal_stays_ignored() {
     services.spatiafi.set_delay(Endpoint::Point, Duration::from_millis(20));
     services.file("in", (0..200).map(|n| point(n) + "\n").collect::<String>());
     let plain = services.without(&[], "spatiafi batch in --jobs 4 --output out");
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
     shell.env_clear().current_dir(services.home.path());
     shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -23,7 +23,8 @@ impl Terminal {
     fn run(services: &Services, unset: &[&str], words: &str, more: &[(&str, &str)]) -> Self {
         let plain = services.without(unset, "");
         let mut command = Command::new("script");
-        command.args(["-qec", &format!("{} {words}", env!("CARGO_BIN_EXE_keyfob")), "/dev/null"]);
+        let run = format!("env --default-signal=INT,TERM,HUP {} {words}", env!("CARGO_BIN_EXE_keyfob"));
+        command.args(["-qec", &run, "/dev/null"]);
         command.env_clear().env("TERM", "xterm").current_dir(services.home.path());
         for (name, value) in plain.get_envs() {
             if let Some(value) = value {
