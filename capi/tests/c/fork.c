@@ -36,8 +36,8 @@ static void refused(keyfob_client *client, keyfob_login *login) {
 static keyfob_status cancelled_call = KEYFOB_PANIC;
 
 static void *to_be_cancelled(void *client) {
-    keyfob_error told;
-    cancelled_call = keyfob_refresh((keyfob_client *)client, &told);
+    // Nothing on the stack: AddressSanitizer does not see that a thread which is cancelled leaves it.
+    cancelled_call = keyfob_refresh((keyfob_client *)client, NULL);
     pthread_testcancel();
     return NULL;
 }
