@@ -19,7 +19,7 @@ fn main() {
         println!("cargo::rustc-link-arg-bins=-Wl,-O2,--no-eh-frame-hdr");
         if reads_scripts() {
             let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-            println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/{script}");
+            println!("cargo::rustc-link-arg-bins=-T{folder}/{script}");
         }
     }
 }

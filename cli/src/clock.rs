@@ -20,6 +20,20 @@ impl Deadline {
     }
 }
 
+/// Waits until something can be read from it, or its end: whether that came in time.
+#[cfg(unix)]
+pub fn is_readable(from: &impl std::os::fd::AsFd, deadline: &Deadline) -> std::io::Result<bool> {
+    use nix::errno::Errno;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    loop {
+        let wait = PollTimeout::try_from(deadline.remaining()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(from.as_fd(), PollFlags::POLLIN)], wait) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
+}
+
 /// Asks until it is so, but no longer than this.
 #[cfg(unix)]
 pub fn within(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {

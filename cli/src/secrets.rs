@@ -10,7 +10,7 @@ use std::{env, fmt};
 use keyfob::{ErrorKind, Secret};
 
 #[cfg(unix)]
-use crate::clock::{Deadline, within};
+use crate::clock::{Deadline, is_readable, within};
 use crate::failure::Failure;
 use crate::output::{unreadable, warn, why};
 use crate::settings::variable;
@@ -245,7 +245,8 @@ fn read_all(file: File) -> io::Result<Option<Vec<u8>>> {
 }
 
 #[cfg(not(unix))]
-fn read_all(reader: impl io::Read) -> io::Result<Option<Vec<u8>>> {
+fn read_all(reader: File) -> io::Result<Option<Vec<u8>>> {
+    use io::Read as _;
     let mut secret = Vec::new();
     reader.take(MAX_LEN + 1).read_to_end(&mut secret)?;
     if secret.len() as u64 > MAX_LEN {
@@ -257,16 +258,11 @@ fn read_all(reader: impl io::Read) -> io::Result<Option<Vec<u8>>> {
 /// Reads to the end, or gives up at the deadline: then `None`.
 #[cfg(unix)]
 fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut secret = Vec::new();
     let mut chunk = [0; 4096];
     loop {
-        let wait = PollTimeout::try_from(deadline.remaining()).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait) {
-            Ok(0) => return Ok(None),
-            Ok(_) => {}
-            Err(nix::errno::Errno::EINTR) => continue,
-            Err(e) => return Err(e.into()),
+        if !is_readable(&pipe, deadline)? {
+            return Ok(None);
         }
         match pipe.read(&mut chunk) {
             Ok(0) => break,

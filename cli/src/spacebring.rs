@@ -11,12 +11,13 @@ use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
 
 use crate::args::SpacebringLogin;
 use crate::clock::Deadline;
+#[cfg(unix)]
+use crate::clock::is_readable;
 use crate::failure::Failure;
 use crate::output::{say, unreadable};
 use crate::secrets;
 use crate::service::{Api, Service, Urls};
 use crate::settings::{Settings, variable};
-use crate::terminal;
 
 const CLIENT_ID: &str = "SPACEBRING_CLIENT_ID";
 const CLIENT_SECRET: &str = "SPACEBRING_CLIENT_SECRET";
@@ -156,7 +157,8 @@ impl Client {
         let token = if options.no_browser {
             say(&format!("open {url}"));
             say("log in there, and paste the address that the browser ends at:");
-            if !terminal::has_input(deadline.remaining()) {
+            #[cfg(unix)]
+            if !is_readable(&io::stdin(), &deadline).map_err(|e| unreadable("standard input", &e))? {
                 return Err(Failure::new(ErrorKind::Timeout, "no address was pasted in time: log in again"));
             }
             let mut callback = String::new();

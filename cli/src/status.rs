@@ -269,16 +269,11 @@ fn text(status: &Status, said: usize) -> String {
         };
         tell(if secret.name.ends_with("PASSWORD") { "password" } else { "client secret" }, from);
     }
-    for (name, place) in
-        [("credentials file", &status.credentials_file), ("store", &status.store), ("record", &status.record)]
-    {
-        if let Some(place) = place {
-            tell(name, place.text());
-        }
-        if name == "credentials file" {
-            status.credentials_copies.iter().for_each(|copy| tell("credentials copy", copy.text()));
-        }
-    }
+    let mut named = |name, places: &[Place]| places.iter().for_each(|place| tell(name, place.text()));
+    named("credentials file", status.credentials_file.as_slice());
+    named("credentials copy", &status.credentials_copies);
+    named("store", status.store.as_slice());
+    named("record", status.record.as_slice());
     tell("token", status.token.as_ref().map_or_else(|| "none stored".to_owned(), Token::text));
     if let Some(token) = &status.token {
         tell("refresh token", if token.refresh_token { "stored" } else { "none" }.to_owned());

@@ -1,12 +1,9 @@
 //! Questions to a person, where there is one.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use keyfob::{ErrorKind, Secret};
 
-#[cfg(unix)]
-use crate::clock::Deadline;
 use crate::failure::Failure;
 use crate::output::unreadable;
 #[cfg(unix)]
@@ -43,6 +40,7 @@ fn restored<T>(ask: impl FnOnce() -> T) -> Result<T, Failure> {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::sync::mpsc::{self, RecvTimeoutError};
+    use std::time::Duration;
 
     use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
     use signal_hook::low_level::{emulate_default_handler, unregister};
@@ -87,28 +85,6 @@ fn restored<T>(ask: impl FnOnce() -> T) -> Result<T, Failure> {
 #[cfg(not(unix))]
 fn restored<T>(ask: impl FnOnce() -> T) -> Result<T, Failure> {
     Ok(ask())
-}
-
-/// Waits until there is something to read, or the end of it: whether there was in time.
-#[cfg(unix)]
-pub fn has_input(within: Duration) -> bool {
-    use std::os::fd::AsFd as _;
-
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let deadline = Deadline::after(within);
-    loop {
-        let wait = PollTimeout::try_from(deadline.remaining()).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(io::stdin().as_fd(), PollFlags::POLLIN)], wait) {
-            Ok(0) => return false,
-            Err(nix::errno::Errno::EINTR) => {}
-            _ => return true,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-pub fn has_input(_: Duration) -> bool {
-    true
 }
 
 fn nothing() -> Failure {

@@ -65,6 +65,16 @@ impl Terminal {
     }
 }
 
+/// A `PATH` with a browser of our own in front.
+fn path_with_browser(services: &Services, script: &str) -> String {
+    let bin = services.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let browser = bin.join("xdg-open");
+    fs::write(&browser, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
 const NOBODY: [&str; 4] =
     ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET", "SPATIAFI_USERNAME", "SPATIAFI_PASSWORD"];
 
@@ -127,12 +137,7 @@ fn a_signal_at_the_password_leaves_the_terminal_as_it_was() {
 #[ignore = "needs script(1)"]
 fn nobody_is_sent_to_a_browser_whose_login_would_end_elsewhere() {
     let services = Services::start();
-    let bin = services.path("bin");
-    fs::create_dir(&bin).unwrap();
-    let browser = bin.join("xdg-open");
-    fs::write(&browser, "#!/bin/sh\ntouch opened\n").unwrap();
-    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = path_with_browser(&services, "touch opened");
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = format!("http://{}/callback", other.local_addr().unwrap());
     let more = [("PATH", path.as_str()), ("SPACEBRING_REDIRECT_URI", &taken)];
@@ -169,13 +174,8 @@ fn a_batch_shows_how_far_it_is() {
 #[ignore = "needs script(1)"]
 fn a_login_opens_the_browser_with_the_url_alone() {
     let services = Services::start();
-    let bin = services.path("bin");
-    fs::create_dir(&bin).unwrap();
-    let browser = bin.join("xdg-open");
-    fs::write(&browser, "#!/bin/sh\nenv >env\necho $# >count\necho \"$1\" >url.new\nmv url.new url\n")
-        .unwrap();
-    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let script = "env >env\necho $# >count\necho \"$1\" >url.new\nmv url.new url";
+    let path = path_with_browser(&services, script);
     let more = [("PATH", path.as_str()), ("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback")];
     let mut terminal = Terminal::run(&services, &[], "spacebring login --scope locations", &more);
     terminal.until("log in with the browser");

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <signal.h>
 #include <time.h>
 #include <sys/socket.h>
@@ -30,7 +31,10 @@ static void dies(void) {
     CHECK(connect(fd, (struct sockaddr *)&server, sizeof server) == 0);
     CHECK(write(fd, request, strlen(request)) > 0);
     CHECK(read(fd, answer, sizeof answer) > 0);
-    pause_ms(200);
+    // Until the reset is here.
+    struct pollfd reset = {0, 0, 0};
+    reset.fd = fd;
+    CHECK(poll(&reset, 1, 10000) == 1);
     (void)!write(fd, request, strlen(request));
     (void)!write(fd, request, strlen(request));
     _exit(1);
