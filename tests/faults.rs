@@ -356,7 +356,7 @@ fn a_full_queue_ends_in_time() {
 /// Nothing of a request is sent before TLS is up, so app credentials are asked for again too.
 #[test]
 #[cfg(feature = "rustls")]
-fn without_tls_no_request_was_sent() {
+fn without_tls_no_request_was_sent_and_a_call_ends_in_time() {
     use ErrorKind::{Network, Timeout};
     let noise = send("HTTP/1.1 400 Bad Request\r\n\r\n");
     let part = send(b"\x16\x03\x03\x00\x7a\x02\x00");
@@ -380,10 +380,19 @@ fn without_tls_no_request_was_sent() {
     });
 }
 
-/// A proxy that lets so many TLS records (RFC 8446 5.1) of the server pass, and half of the next one if asked, and then
-/// closes.
+/// How a connection ends: how many TLS records (RFC 8446 5.1) of the server pass, whether half of the next one does, and
+/// whether the connection is then held or closed.
 #[cfg(feature = "rustls")]
-fn cutting_after(records: usize, half: bool, server: SocketAddr) -> SocketAddr {
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    records: usize,
+    half: bool,
+    held: bool,
+}
+
+/// A proxy for one connection, which it cuts.
+#[cfg(feature = "rustls")]
+fn cutting(cut: Cut, server: SocketAddr) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -397,8 +406,8 @@ fn cutting_after(records: usize, half: bool, server: SocketAddr) -> SocketAddr {
         }
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        thread::spawn(move || io::copy(&mut from_client, &mut to_server));
-        for number in 0..=records {
+        let requests = thread::spawn(move || io::copy(&mut from_client, &mut to_server));
+        for number in 0..=cut.records {
             let mut header = [0; 5];
             if server.read_exact(&mut header).is_err() {
                 break;
@@ -406,47 +415,93 @@ fn cutting_after(records: usize, half: bool, server: SocketAddr) -> SocketAddr {
             let mut content = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
             server.read_exact(&mut content).unwrap();
             let record = [&header[..], &content].concat();
-            let passes = match number < records {
+            let passes = match number < cut.records {
                 true => record.len(),
-                false if half => record.len() / 2,
+                false if cut.half => record.len() / 2,
                 false => 0,
             };
             if client.write_all(&record[..passes]).is_err() {
                 break;
             }
         }
+        if cut.held {
+            // Until the client goes.
+            let _ = requests.join();
+        }
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     });
-    addr
+    format!("http://{addr}")
 }
 
 #[test]
 #[cfg(feature = "rustls")]
-fn tls_cut_at_each_record_ends_at_once_and_never_as_an_answer() {
+fn tls_cut_or_held_at_each_record_ends_in_time_and_never_as_an_answer() {
     let sandbox = keyfob_sandbox::Sandbox::start_tls();
-    let server: SocketAddr = sandbox.token_url().split('/').nth(2).unwrap().parse().unwrap();
-    let flow =
-        ClientAssertion::new(&sandbox.token_url(), sandbox.client_id(), sandbox.client_secret()).unwrap();
-    let http = Http::new().with_ca_file(sandbox.ca_file().unwrap()).unwrap().with_timeout(LONG);
-    let mut cuts = 0;
-    for half in [false, true] {
-        for records in 0.. {
+    let origin = sandbox.auth_url();
+    let server: SocketAddr = origin.trim_start_matches("https://").parse().unwrap();
+    let trusting = Http::new().with_ca_file(sandbox.ca_file().unwrap()).unwrap();
+    let ends = AtomicUsize::new(0);
+    in_parallel(&EVERYONE, |who| {
+        let run = |cut: Cut, within| {
             // Nobody listens there for a second try.
-            let proxy = format!("http://{}", cutting_after(records, half, server));
-            let http = http.clone().with_proxy(&proxy).unwrap();
-            let (result, took) = timed(|| flow.run(&http));
-            in_time(took, LONG, "a cut in TLS");
-            match result {
-                Ok(_) => break,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Network, "{records} {half}: {error}"),
+            let http = trusting.clone().with_proxy(&cutting(cut, server)).unwrap();
+            let subject = Subject::on(http, *who, &origin, within);
+            let (result, took) = timed(|| subject.call());
+            in_time(took, within, &format!("{who:?}, {cut:?} in TLS"));
+            // Whatever the sandbox says is an answer.
+            result
+                .err()
+                .map(|error| error.kind())
+                .filter(|kind| [ErrorKind::Network, ErrorKind::Timeout].contains(kind))
+        };
+        for half in [false, true] {
+            let cut = |records, held| Cut { records, half, held };
+            let whole = (0..20).find(|records| run(cut(*records, false), LONG).is_none()).expect("an answer");
+            assert!(whole >= 4, "{who:?}: handshake and answer have {whole} records");
+            for records in 0..whole {
+                let end = run(cut(records, true), SHORT);
+                assert_eq!(end, Some(ErrorKind::Timeout), "{who:?}, {records} records and then nothing");
             }
-            cuts += 1;
-            assert!(records < 20, "never whole");
+            // Who knows the length of an answer does not wait for the end of the connection (close_notify).
+            assert_eq!(run(cut(whole, true), LONG), None, "{who:?}");
+            ends.fetch_add(2 * whole, SeqCst);
         }
+    });
+    println!("{} cuts and stalls in TLS", ends.into_inner());
+}
+
+#[test]
+#[cfg(feature = "rustls")]
+fn a_certificate_that_is_not_right_is_called_that_by_everyone_and_no_request_is_sent() {
+    use keyfob_sandbox::ServerCertificate::{Expired, NotYetValid, Valid, WrongHost};
+    const UNKNOWN: &str = "name its CA file, or check the proxy";
+    let sandbox = keyfob_sandbox::Sandbox::start_tls();
+    let trusting = Http::new().with_ca_file(sandbox.ca_file().unwrap()).unwrap();
+    for (certificate, http, kind, what, next) in [
+        (
+            Expired,
+            &trusting,
+            ErrorKind::Clock,
+            "its certificate has expired at this machine's time",
+            "set the clock if it is wrong; else the server needs a new certificate",
+        ),
+        (
+            NotYetValid,
+            &trusting,
+            ErrorKind::Clock,
+            "its certificate is not valid yet at this machine's time",
+            "set the clock, it is probably behind",
+        ),
+        (WrongHost, &trusting, ErrorKind::Network, "its certificate is for another host", "check the URL"),
+        (Valid, &Http::new(), ErrorKind::Network, "its certificate is not from a trusted authority", UNKNOWN),
+    ] {
+        sandbox.set_certificate(certificate);
+        in_parallel(&EVERYONE, |who| {
+            let subject = Subject::on(http.clone(), *who, &sandbox.auth_url(), LONG);
+            fails(subject.call(), kind, &subject.text(what, next), what);
+        });
     }
-    println!("{cuts} cuts");
-    assert!(cuts >= 8, "handshake and answer have more records");
-    flow.run(&http).unwrap();
+    assert!(sandbox.requests().is_empty());
 }
 
 #[test]

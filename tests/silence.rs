@@ -1,4 +1,4 @@
-//! No secret in any text that comes out: errors, `Debug`, panics, logs. Six marked ones are planted.
+//! No secret in any text that comes out: errors, `Debug`, panics, logs. Marked ones are planted.
 
 #![allow(clippy::disallowed_methods, reason = "the server's faults take their time")]
 
@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use keyfob::flow::{AppCredentials, BasicToken, ClientAssertion};
+use keyfob::flow::{AppCredentials, AuthorizationCode, BasicToken, ClientAssertion, Refresh, Revoke};
 use keyfob::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientCredentials, ClientSecretBasic, CredentialsFile, Error,
-    Http, Secret, SpatiaFi, Token, TokenSource, classify, spatiafi,
+    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, ClientCredentials, ClientSecretBasic,
+    CredentialsFile, Error, Http, Secret, SpatiaFi, Token, TokenSource, classify, spatiafi,
 };
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::json;
@@ -30,7 +30,8 @@ const CLIENT_SECRET: &str = "cS1/9x&Kd-mark+Wq3=p7%Lz/5$b8~Yh2";
 const ACCESS_TOKEN: &str = "aT4/hN8+mark=Bv2~Xc6-Rj1/Ud9+Se5";
 const REFRESH_TOKEN: &str = "rT6/fM3+mark=Gw9~Zi4-Po7/Ln2+Ka8";
 const NEW_SECRET: &str = "nS8/yQ5+mark=Ht1~Ve7-Cx3/Jb6+Mu4";
-// The sixth, the assertion, is made anew for each try: it is taken from what the server saw.
+const CODE: &str = "cO3/vB1+mark=Lk8~Qs5-Tw6/Fd2+Zp4";
+// Assertions and PKCE verifiers are made anew for each try: they are taken from what the server saw.
 
 /// What a caller says who did not expect an error.
 const PANIC: &str = "there should have been no error";
@@ -125,16 +126,18 @@ struct Silence {
 impl Silence {
     fn new() -> Self {
         listen();
-        let secrets = [PASSWORD, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, NEW_SECRET].map(str::to_owned);
+        let secrets =
+            [PASSWORD, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, NEW_SECRET, CODE].map(str::to_owned);
         SAID.take();
         Self { secrets: secrets.into_iter().chain([basic()]).collect() }
     }
 
-    /// The assertions that a server saw are secret too.
+    /// The assertions and verifiers that a server saw are secret too.
     fn knows(&mut self, server: &Server) {
         let requests = server.requests();
-        let assertions = requests.iter().filter_map(|request| request.form("client_assertion"));
-        self.secrets.extend(assertions.map(str::to_owned));
+        let made = ["client_assertion", "code_verifier"];
+        let made = requests.iter().flat_map(|request| made.iter().filter_map(|name| request.form(name)));
+        self.secrets.extend(made.map(str::to_owned));
     }
 
     #[track_caller]
@@ -207,6 +210,22 @@ fn run_all(origin: &str, within: Duration) {
     tell(AppCredentials::new(origin).unwrap().run(&http, &both_tokens(), |_| Ok(())));
     let unsaved = || Err(std::io::Error::other(NEW_SECRET));
     tell(AppCredentials::new(origin).unwrap().run(&http, &both_tokens(), |_| unsaved()));
+    for client in [ClientAuth::body("id", CLIENT_SECRET), ClientAuth::basic("id", CLIENT_SECRET)] {
+        let client = client.unwrap();
+        show(&client);
+        let flow = AuthorizationCode::new(origin, origin, client.clone(), "https://app.example/").unwrap();
+        let login = flow.login(&http, ["scope"]).unwrap();
+        show(&flow);
+        show(&login);
+        let state = login.url().split_once("&state=").unwrap().1.split('&').next().unwrap();
+        let callback = format!("https://app.example/?code={}&state={state}", encoded(CODE, upper));
+        tell(login.finish(&callback));
+        let refresh = Refresh::new(origin, client.clone()).unwrap();
+        show(&refresh);
+        tell(refresh.run(&http, Some(&both_tokens())));
+        tell(Revoke::new(origin, client).unwrap().run(&http, &REFRESH_TOKEN.into()));
+    }
+    tell(Revoke::in_query(origin).unwrap().run(&http, &REFRESH_TOKEN.into()));
     let source = CachingSource::new(http.clone(), assertion);
     tell(source.token(Duration::ZERO));
     show(&source);
