@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ureq::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use ureq::http::header::{AUTHORIZATION, DATE, WWW_AUTHENTICATE};
 use ureq::http::request::Parts;
 use ureq::http::{HeaderName, HeaderValue, Method, Request, Response};
 use ureq::middleware::{Middleware, MiddlewareNext};
@@ -14,7 +14,7 @@ use ureq::{Agent, Body, SendBody};
 
 use crate::clock::Deadline;
 use crate::endpoint::{Endpoint, Origin, is_plain_http};
-use crate::http::{TRIES, Trouble, pause, retry_after, unwrap_unsent};
+use crate::http::{TRIES, Trouble, http_date, pause, retry_after, unwrap_unsent};
 use crate::pace::Pace;
 use crate::{Basic, Clock, Error, ErrorKind, Http, Token, TokenSource, check};
 
@@ -204,7 +204,10 @@ pub fn classify(error: ureq::Error) -> Error {
 pub fn classify_answer<B>(answer: &Response<B>) -> Option<Error> {
     let status = answer.status();
     let error = (!status.is_success()).then(|| classify(ureq::Error::StatusCode(status.as_u16())))?;
-    Some(error.with_retry_after(retry_after(answer.headers(), &Clock::system())))
+    // A date is judged by the server's own clock, where it tells it.
+    let clock = Clock::system();
+    http_date(answer.headers(), DATE.as_str()).inspect(|date| clock.learn(*date));
+    Some(error.with_retry_after(retry_after(answer.headers(), &clock)))
 }
 
 struct Signing {
@@ -499,4 +502,21 @@ fn token_of(source: &Arc<dyn TokenSource>, deadline: &Deadline) -> Result<Arc<To
 
 fn other(error: Error) -> ureq::Error {
     ureq::Error::Other(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_to_wait_for_is_judged_by_the_servers_clock() {
+        let answer = Response::builder()
+            .status(429)
+            .header("Date", "Sun, 06 Nov 1994 08:49:00 GMT")
+            .header("Retry-After", "Sun, 06 Nov 1994 08:49:30 GMT")
+            .body(())
+            .unwrap();
+        let wait = classify_answer(&answer).unwrap().retry_after().unwrap();
+        assert!((29..=31).contains(&wait.as_secs()), "{wait:?}");
+    }
 }

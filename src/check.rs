@@ -17,6 +17,11 @@ pub(crate) fn password(what: &str, value: &[u8]) -> Result<(), Error> {
     control(what, value, |byte| matches!(byte, b'\r' | b'\n' | 0))
 }
 
+/// What scopes and error codes are made of: `NQCHAR` of RFC 6749, appendix A.
+pub(crate) fn is_nqchar(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
+}
+
 fn length(what: &str, value: &[u8]) -> Result<(), Error> {
     match value.len() {
         0 => Err(Error::invalid(format!("the {what} is empty"))),

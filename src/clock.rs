@@ -82,6 +82,12 @@ impl Clock {
         }
     }
 
+    /// The latest that it can be by what another process learned: it does not show in the local time whether a clock that
+    /// was a little behind has been set since.
+    pub(crate) fn latest(&self, offset: i64) -> SystemTime {
+        self.now().max(shift(self.local(), offset))
+    }
+
     /// Takes a server's `Date` as the truth if the local clock is more than 30 s off, else trusts the local clock.
     pub(crate) fn learn(&self, date: SystemTime) {
         let behind = seconds_between(self.local(), date);

@@ -167,14 +167,17 @@ impl PreparedFile {
     /// Writes the answer, byte for byte, through to the disk.
     ///
     /// What does not hold a client id and secret is kept beside the file, its name followed by `.unreadable-` and the
-    /// Unix time, and the file is left as it was. What was written but could not get its name is kept likewise, under
-    /// `.unsaved-`.
+    /// Unix time, and the file is left as it was. What could not be written to its end, or could not get its name, is kept
+    /// likewise under `.unsaved-`, as far as it goes.
     ///
     /// # Errors
     /// What the operating system says. `AlreadyExists` if someone else has made the file meanwhile.
     pub fn save(mut self, answer: &[u8]) -> io::Result<()> {
-        self.new.write(answer)?;
         let suffix = |what| format!(".{what}-{}", unix_seconds(Clock::system().now()));
+        if let Err(error) = self.new.write(answer) {
+            let _ = self.new.keep_beside(&suffix("unsaved"));
+            return Err(error);
+        }
         if ClientCredentials::from_json(answer).is_none() {
             return self.new.keep_beside(&suffix("unreadable"));
         }

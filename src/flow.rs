@@ -27,4 +27,10 @@ pub trait Grant: Send + Sync {
     /// # Errors
     /// Whatever the exchange fails with, within the deadline of `http`.
     fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error>;
+
+    /// Whether it can be asked for once more after an answer got lost. If not, early renewals are not cut short.
+    /// Default: true.
+    fn is_repeatable(&self) -> bool {
+        true
+    }
 }

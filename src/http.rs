@@ -199,21 +199,16 @@ impl Http {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if it is no HTTP proxy.
     pub fn with_proxy_from_env(self) -> Result<Self, Error> {
+        // ureq passes by what it cannot read.
+        let is_named = || {
+            PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        };
         match ureq::Proxy::try_from_env() {
             Some(proxy) if is_supported(&proxy) => Ok(self.change(|settings| settings.proxy = Some(proxy))),
-            Some(_) => Err(Error::invalid(
+            None if !is_named() => Ok(self),
+            _ => Err(Error::invalid(
                 "the proxy that the environment names is not of the form http://host:port",
             )),
-            // ureq passes by what it cannot read.
-            None => match PROXY_VARIABLES
-                .iter()
-                .find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
-            {
-                Some(_) => Err(Error::invalid(
-                    "the proxy that the environment names is not of the form http://host:port",
-                )),
-                None => Ok(self),
-            },
         }
     }
 

@@ -79,7 +79,7 @@ struct Current {
     /// From here on an early renewal is tried.
     due_at: Option<SystemTime>,
     refused: bool,
-    /// Counts up from 1 with each token.
+    /// Counts up with each new token.
     generation: u64,
 }
 
@@ -130,15 +130,31 @@ impl CachingSource {
         }
     }
 
-    /// Starts with a token that is there already.
+    /// Starts with a token that is there already. It is not saved, and is renewed with what is in the store, if there is
+    /// one: for the token of a new login there is [`with_login`](Self::with_login).
     pub fn with_token(self, token: Token) -> Self {
-        self.keep(Arc::new(token));
+        self.keep(Arc::new(token), true);
         self
     }
 
     /// Keeps tokens in a store too, so that the next process finds them. Default: memory only.
     pub fn with_store(mut self, store: Arc<dyn TokenStore>, name: RecordName) -> Self {
         self.stored = Some((store, name));
+        self
+    }
+
+    /// Starts with the token of a login, which takes the place of what is in the store, if there is one by now.
+    /// If saving fails, [`warning`](Self::warning) says so: the person has logged in, and should not have to again in
+    /// this run.
+    pub fn with_login(self, token: Token) -> Self {
+        let mut held = None;
+        let saved = self.stored.as_ref().map_or(Ok(()), |(store, name)| {
+            held = store.load(name).ok().flatten().map(|record| record.token().clone());
+            let record = Record::new(token.clone(), self.http.clock().offset());
+            store.lock(name, self.http.timeout())?.save(&record)
+        });
+        self.keep(Arc::new(token), true);
+        self.settle(saved, held);
         self
     }
 
@@ -163,18 +179,6 @@ impl CachingSource {
         self.lock().warning.clone()
     }
 
-    /// Starts with the token of a login, which is saved if there is a store.
-    pub(crate) fn start(&self, token: Token) {
-        let mut held = None;
-        let saved = self.stored.as_ref().map_or(Ok(()), |(store, name)| {
-            held = store.load(name).ok().flatten().map(|record| record.token().clone());
-            let record = Record::new(token.clone(), self.http.clock().offset());
-            store.lock(name, self.http.timeout())?.save(&record)
-        });
-        self.keep(Arc::new(token));
-        self.settle(saved, held);
-    }
-
     /// Remembers whether the token in memory was saved, and what the store went on to hold if not.
     fn settle(&self, saved: Result<(), Error>, held: Option<Token>) {
         let mut fetch = self.lock();
@@ -187,7 +191,7 @@ impl CachingSource {
         let Some((store, name)) = &self.stored else { return Ok(false) };
         let Some(record) = store.load(name)? else { return Ok(false) };
         self.http.clock().recall(record.clock_offset(), record.token().obtained_at());
-        self.keep(Arc::new(record.token().clone()));
+        self.keep(Arc::new(record.token().clone()), true);
         Ok(true)
     }
 
@@ -213,10 +217,18 @@ impl CachingSource {
         }
         revoke(&tokens)?;
         self.invalidate(&current);
-        match held.transpose()?.flatten() {
+        let removed = held.transpose().and_then(|held| match held.flatten() {
             Some((mut locked, _)) => locked.remove(),
             None => Ok(()),
-        }
+        });
+        // Whatever became of the record, the tokens have ended: no time-out, which would say that they may live on.
+        removed.map_err(|error| match error.kind() {
+            ErrorKind::Store => error,
+            _ => Error::new(
+                ErrorKind::Store,
+                format!("the tokens have ended, but their record is left: {error}"),
+            ),
+        })
     }
 
     /// Waits until no thread fetches, and has the others wait until the result is dropped.
@@ -253,18 +265,10 @@ impl CachingSource {
             return self.just_fetched();
         }
         let Some(old) = self.current() else { return self.token(Duration::ZERO) };
-        let was_refused = self.set_refused(&old, true);
-        self.token(Duration::ZERO).inspect_err(|_| {
-            self.set_refused(&old, was_refused);
-        })
-    }
-
-    /// Whether it was. Does nothing to another token.
-    fn set_refused(&self, token: &Token, refused: bool) -> bool {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        match current.as_mut().filter(|current| current.token.is_same(token)) {
-            Some(current) => std::mem::replace(&mut current.refused, refused),
-            None => false,
+        let wanted = Wanted { min_valid: Duration::ZERO, other_than: Some(&old) };
+        match self.living(wanted) {
+            Ok((newer, _)) => Ok(newer),
+            Err(seen) => self.fetch_or_wait(wanted, seen, self.http.timeout()),
         }
     }
 
@@ -273,13 +277,12 @@ impl CachingSource {
         self.read().as_ref().map(|current| current.token.clone())
     }
 
-    /// The token in memory that lives long enough and whether it is due for renewal, or the generation of what is
-    /// there instead.
-    fn living(&self, min_valid: Duration) -> Result<(Arc<Token>, bool), u64> {
+    /// The token in memory if it is good and whether it is due for renewal, or the generation of what is there instead.
+    fn living(&self, wanted: Wanted<'_>) -> Result<(Arc<Token>, bool), u64> {
         let current = self.read();
         let Some(current) = current.as_ref() else { return Err(0) };
         let now = self.http.clock().now();
-        if current.refused || !current.token.is_valid_for(min_valid, now) {
+        if current.refused || !wanted.is_met_by(&current.token, now) {
             return Err(current.generation);
         }
         Ok((current.token.clone(), current.due_at.is_some_and(|due| now >= due)))
@@ -295,7 +298,7 @@ impl CachingSource {
 
     /// For a callback of the fetch that is under way.
     fn just_fetched(&self) -> Result<Arc<Token>, Error> {
-        self.living(Duration::ZERO).map(|(token, _)| token).map_err(|_| {
+        self.living(Wanted::living(Duration::ZERO)).map(|(token, _)| token).map_err(|_| {
             Error::invalid(
                 "could not get a token: a callback of its source asked for another one than the new one",
             )
@@ -306,7 +309,7 @@ impl CachingSource {
     fn renew_early(
         &self,
         living: Arc<Token>,
-        min_valid: Duration,
+        wanted: Wanted<'_>,
         within: Duration,
     ) -> Result<Arc<Token>, Error> {
         {
@@ -314,26 +317,29 @@ impl CachingSource {
             let must_wait =
                 fetch.running.is_some() || fetch.not_before.as_ref().is_some_and(|at| !at.has_passed());
             if must_wait || self.current().is_some_and(|current| !current.is_same(&living)) {
-                return Ok(self.living(min_valid).map_or(living, |(newer, _)| newer));
+                return Ok(self.living(wanted).map_or(living, |(newer, _)| newer));
             }
             fetch.begin();
         }
-        // The living token serves meanwhile: a server that hangs may not take all of the caller's time.
         let deadline = Deadline::after(within);
-        match self.fetch(min_valid, Hurry::Early, within / 3) {
+        match self.fetch(wanted, Hurry::Early, self.early(within)) {
             Ok(token) => Ok(token),
-            Err(error) => match self.living(min_valid) {
+            Err(error) => match self.living(wanted) {
                 Ok((token, _)) => Ok(token),
-                Err(seen) if !deadline.has_passed() => {
-                    self.fetch_or_wait(min_valid, seen, deadline.remaining())
-                }
+                Err(seen) if !deadline.has_passed() => self.fetch_or_wait(wanted, seen, deadline.remaining()),
                 Err(_) => Err(error),
             },
         }
     }
 
+    /// How long an early renewal may take. The living token serves meanwhile, so a server that hangs may not take all of the
+    /// caller's time; but what is answered once only is waited for.
+    fn early(&self, within: Duration) -> Duration {
+        if self.grant.is_repeatable() { within / 3 } else { within }
+    }
+
     /// Waits for the fetch that is under way, or fetches. `seen` is the generation that was not good enough.
-    fn fetch_or_wait(&self, min_valid: Duration, seen: u64, within: Duration) -> Result<Arc<Token>, Error> {
+    fn fetch_or_wait(&self, wanted: Wanted<'_>, seen: u64, within: Duration) -> Result<Arc<Token>, Error> {
         let deadline = Deadline::after(within);
         let mut fetch = self.lock();
         let ended = fetch.ended;
@@ -342,7 +348,7 @@ impl CachingSource {
             if let Some(token) = self.newer_than(seen) {
                 return Ok(token);
             }
-            if let Ok((token, _)) = self.living(min_valid) {
+            if let Ok((token, _)) = self.living(wanted) {
                 return Ok(token);
             }
             if let Some(error) = fetch.failed.as_ref().filter(|_| fetch.ended > ended) {
@@ -352,10 +358,9 @@ impl CachingSource {
                 None => {
                     fetch.begin();
                     drop(fetch);
-                    let fetched = self.fetch(min_valid, Hurry::Needed, deadline.remaining());
+                    let fetched = self.fetch(wanted, Hurry::Needed, deadline.remaining());
                     // What was found in the store may be due, and live.
-                    return fetched
-                        .or_else(|error| self.living(min_valid).map_or(Err(error), |(t, _)| Ok(t)));
+                    return fetched.or_else(|error| self.living(wanted).map_or(Err(error), |(t, _)| Ok(t)));
                 }
                 // A callback of the fetch that is under way: to wait for it would be to wait for itself.
                 Some(thread) if thread == this_thread() => return self.just_fetched(),
@@ -378,16 +383,16 @@ impl CachingSource {
     }
 
     /// Gets a token from the store or the server. The caller has set `running`.
-    fn fetch(&self, min_valid: Duration, hurry: Hurry, within: Duration) -> Result<Arc<Token>, Error> {
+    fn fetch(&self, wanted: Wanted<'_>, hurry: Hurry, within: Duration) -> Result<Arc<Token>, Error> {
         const PAUSE: Duration = Duration::from_secs(10);
         let ending = Ending(self);
         let deadline = Deadline::after(within);
         let result = match &self.stored {
             None => self.exchange(self.current().as_deref(), &deadline).inspect(|token| {
-                self.keep(token.clone());
+                self.keep(token.clone(), true);
                 self.renewed(token);
             }),
-            Some((store, name)) => self.fetch_stored(store.as_ref(), name, min_valid, hurry, &deadline),
+            Some((store, name)) => self.fetch_stored(store.as_ref(), name, wanted, hurry, &deadline),
         };
         let mut fetch = self.lock();
         fetch.not_before = result.is_err().then(|| Deadline::after(PAUSE));
@@ -409,21 +414,23 @@ impl CachingSource {
         &self,
         store: &dyn TokenStore,
         name: &RecordName,
-        min_valid: Duration,
+        wanted: Wanted<'_>,
         hurry: Hurry,
         deadline: &Deadline,
     ) -> Result<Arc<Token>, Error> {
         let outdated = self.lock().outdated.clone();
         let is_newer = |record: &Record| !outdated.as_ref().is_some_and(|old| old.is_same(record.token()));
         let before = store.load(name)?.filter(is_newer);
-        if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, min_valid)) {
+        if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, wanted, false)) {
             return Ok(token);
         }
         let (mut hurry, mut deadline) = (hurry, deadline);
-        let early = Deadline::after(deadline.remaining() / 3);
-        if let Some(due) = before.as_ref().filter(|record| self.is_usable(record.token(), min_valid)) {
-            self.keep(Arc::new(due.token().clone()));
-            (hurry, deadline) = (Hurry::Early, &early);
+        let early = Deadline::after(self.early(deadline.remaining()));
+        if let Some(due) = before.as_ref().filter(|record| self.is_usable(record, wanted)) {
+            self.keep(Arc::new(due.token().clone()), false);
+            if hurry == Hurry::Needed {
+                (hurry, deadline) = (Hurry::Early, &early);
+            }
         }
         // An early renewal does not wait for another process that may be at the same.
         let wait = if hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
@@ -434,8 +441,8 @@ impl CachingSource {
             (Some(before), Some(now)) => !before.token().is_same(now.token()),
             (before, _) => before.is_none(),
         };
-        let needed = if is_new { Duration::ZERO } else { min_valid };
-        if let Some(token) = now.as_ref().and_then(|record| self.adopt(record, needed)) {
+        let needed = Wanted { min_valid: if is_new { Duration::ZERO } else { wanted.min_valid }, ..wanted };
+        if let Some(token) = now.as_ref().and_then(|record| self.adopt(record, needed, is_new)) {
             return Ok(token);
         }
         let current = self.current();
@@ -446,7 +453,7 @@ impl CachingSource {
                 let newer = locked.load()?.filter(is_newer);
                 let newer = newer.filter(|record| !previous.is_some_and(|old| old.is_same(record.token())));
                 let Some(newer) = newer else { return Err(error) };
-                match self.adopt(&newer, Duration::ZERO) {
+                match self.adopt(&newer, Wanted::living(Duration::ZERO), true) {
                     Some(token) => return Ok(token),
                     // Its access token is of no use, but its refresh token is not the one that was refused.
                     None => self.exchange(Some(newer.token()), deadline)?,
@@ -456,7 +463,7 @@ impl CachingSource {
         };
         let saved = locked.save(&Record::new(Token::clone(&token), self.http.clock().offset()));
         drop(locked);
-        self.keep(token.clone());
+        self.keep(token.clone(), true);
         if let (Err(warning), Some(call)) = (&saved, &self.on_warning) {
             call(warning);
         }
@@ -466,25 +473,26 @@ impl CachingSource {
         Ok(token)
     }
 
-    /// Takes a stored token into memory, if it lives long enough, is not due and has not been refused.
-    fn adopt(&self, record: &Record, min_valid: Duration) -> Option<Arc<Token>> {
+    /// Takes a stored token into memory, if it is good and not due. `is_new`: it came after the call began.
+    fn adopt(&self, record: &Record, wanted: Wanted<'_>, is_new: bool) -> Option<Arc<Token>> {
         let token = record.token();
         let clock = self.http.clock();
         clock.recall(record.clock_offset(), token.obtained_at());
-        let due = self.due_at(token).is_some_and(|due| clock.now() >= due);
-        if due || !self.is_usable(token, min_valid) {
+        let due = self.due_at(token).is_some_and(|due| clock.latest(record.clock_offset()) >= due);
+        if due || !self.is_usable(record, wanted) {
             return None;
         }
         let token = Arc::new(token.clone());
-        self.keep(token.clone());
+        self.keep(token.clone(), is_new);
         Some(token)
     }
 
-    /// Whether a stored token lives long enough and has not been refused.
-    fn is_usable(&self, token: &Token, min_valid: Duration) -> bool {
+    /// Whether a stored token is what is wanted and has not been refused.
+    fn is_usable(&self, record: &Record, wanted: Wanted<'_>) -> bool {
+        let token = record.token();
         let refused =
             self.read().as_ref().is_some_and(|current| current.refused && current.token.is_same(token));
-        !refused && token.is_valid_for(min_valid, self.http.clock().now())
+        !refused && wanted.is_met_by(token, self.http.clock().latest(record.clock_offset()))
     }
 
     fn renewed(&self, token: &Token) {
@@ -499,11 +507,14 @@ impl CachingSource {
         at.checked_sub(margin(lifetime).mul_f64(self.jitter))
     }
 
-    fn keep(&self, token: Arc<Token>) {
+    /// `is_new`: it satisfies all who are waiting.
+    fn keep(&self, token: Arc<Token>, is_new: bool) {
         let due_at = self.due_at(&token);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let generation = current.as_ref().map_or(0, |current| current.generation) + 1;
-        *current = Some(Current { token, due_at, refused: false, generation });
+        let generation = current.as_ref().map_or(0, |old| old.generation) + u64::from(is_new);
+        // It may have been refused since it was looked at.
+        let refused = !is_new && current.as_ref().is_some_and(|old| old.refused && old.token.is_same(&token));
+        *current = Some(Current { token, due_at, refused, generation });
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Current>> {
@@ -512,6 +523,23 @@ impl CachingSource {
 
     fn lock(&self) -> MutexGuard<'_, Fetch> {
         self.fetch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a token must be.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    min_valid: Duration,
+    other_than: Option<&'a Token>,
+}
+
+impl Wanted<'_> {
+    fn living(min_valid: Duration) -> Self {
+        Self { min_valid, other_than: None }
+    }
+
+    fn is_met_by(self, token: &Token, now: SystemTime) -> bool {
+        token.is_valid_for(self.min_valid, now) && !self.other_than.is_some_and(|other| other.is_same(token))
     }
 }
 
@@ -545,15 +573,19 @@ impl TokenSource for CachingSource {
     }
 
     fn token_within(&self, min_valid: Duration, within: Duration) -> Result<Arc<Token>, Error> {
-        match self.living(min_valid) {
+        let wanted = Wanted::living(min_valid);
+        match self.living(wanted) {
             Ok((token, false)) => Ok(token),
-            Ok((token, true)) => self.renew_early(token, min_valid, within.min(self.http.timeout())),
-            Err(seen) => self.fetch_or_wait(min_valid, seen, within.min(self.http.timeout())),
+            Ok((token, true)) => self.renew_early(token, wanted, within.min(self.http.timeout())),
+            Err(seen) => self.fetch_or_wait(wanted, seen, within.min(self.http.timeout())),
         }
     }
 
     fn invalidate(&self, used: &Token) {
-        self.set_refused(used, true);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = current.as_mut().filter(|current| current.token.is_same(used)) {
+            current.refused = true;
+        }
     }
 }
 
@@ -573,6 +605,7 @@ mod tests {
 
     use crate::clock::from_unix_seconds;
     use crate::seeded::{Seeded, runs};
+    use crate::store::LockedRecord;
     use crate::{Clock, Secret};
 
     const LIFETIME: Duration = Duration::from_secs(100);
@@ -726,6 +759,144 @@ mod tests {
         assert_eq!(source.renew().unwrap_err().kind(), ErrorKind::Network);
         gives(&source, Duration::ZERO, "token-2");
         assert_eq!(grant.runs.load(Ordering::SeqCst), 3);
+    }
+
+    /// A store in memory that says when it is read, and waits until it may go on.
+    #[derive(Default)]
+    struct Shelf {
+        record: Mutex<Option<Record>>,
+        reads: Option<Reads>,
+    }
+
+    struct Reads {
+        begun: mpsc::Sender<()>,
+        may_go_on: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl TokenStore for Arc<Shelf> {
+        fn load(&self, _: &RecordName) -> Result<Option<Record>, Error> {
+            if let Some(reads) = &self.reads {
+                reads.begun.send(()).unwrap();
+                reads.may_go_on.lock().unwrap().recv().unwrap();
+            }
+            Ok(self.record.lock().unwrap().clone())
+        }
+
+        fn lock(&self, _: &RecordName, _: Duration) -> Result<Box<dyn LockedRecord>, Error> {
+            Ok(Box::new(self.clone()))
+        }
+    }
+
+    impl LockedRecord for Arc<Shelf> {
+        fn load(&mut self) -> Result<Option<Record>, Error> {
+            Ok(self.record.lock().unwrap().clone())
+        }
+
+        fn save(&mut self, record: &Record) -> Result<(), Error> {
+            *self.record.lock().unwrap() = Some(record.clone());
+            Ok(())
+        }
+
+        fn remove(&mut self) -> Result<(), Error> {
+            *self.record.lock().unwrap() = None;
+            Ok(())
+        }
+    }
+
+    fn name() -> RecordName {
+        RecordName::new("service", "https://auth.example/token", "client").unwrap()
+    }
+
+    /// Notes how much time it is given.
+    struct Timed(Counting, bool, Arc<Mutex<Vec<Duration>>>);
+
+    impl Grant for Timed {
+        fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error> {
+            self.2.lock().unwrap().push(http.timeout());
+            self.0.token(http, previous)
+        }
+
+        fn is_repeatable(&self) -> bool {
+            self.1
+        }
+    }
+
+    #[test]
+    fn an_early_renewal_has_a_third_of_the_time_and_all_of_it_where_an_answer_comes_once() {
+        for (repeatable, stored, share) in
+            [(true, false, 3), (true, true, 3), (false, false, 1), (false, true, 1)]
+        {
+            let (plain, grant) = source(LIFETIME);
+            let given = Arc::<Mutex<Vec<Duration>>>::default();
+            let timed = Timed(grant.clone(), repeatable, given.clone());
+            let http = plain.http.clone().with_timeout(Duration::from_secs(30));
+            let mut source = CachingSource { jitter: 1.0, ..CachingSource::new(http, timed) };
+            if stored {
+                source = source.with_store(Arc::new(Arc::new(Shelf::default())), name());
+            }
+            gives(&source, Duration::ZERO, "token-1");
+            grant.clock.advance(LIFETIME - Duration::from_secs(1));
+            gives(&source, Duration::ZERO, "token-2");
+            let given = given.lock().unwrap();
+            let most = Duration::from_secs(30) / share;
+            assert!(given[1] <= most && given[1] > most / 2, "{repeatable} {stored}: {given:?}");
+        }
+    }
+
+    /// What was found in a store is not new: it satisfies those for whom it lives long enough.
+    #[test]
+    fn one_who_waited_is_not_given_a_stored_token_that_is_too_short() {
+        let (plain, grant) = source(LIFETIME);
+        let (begun_sender, begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let now = grant.clock.now();
+        let token = Token::new("stored", now).unwrap().with_expires_at(now + LIFETIME);
+        let shelf = Shelf {
+            record: Mutex::new(Some(Record::new(token, 0))),
+            reads: Some(Reads { begun: begun_sender, may_go_on: Mutex::new(may_go_on) }),
+        };
+        grant.runs.store(1, Ordering::SeqCst);
+        let source = &plain.with_store(Arc::new(Arc::new(shelf)), name());
+        thread::scope(|scope| {
+            let first = scope.spawn(|| source.token(Duration::ZERO).unwrap());
+            begun.recv().unwrap();
+            let second = scope.spawn(|| source.token(LIFETIME * 2).unwrap());
+            while source.lock().waiting < 1 {
+                thread::yield_now();
+            }
+            for _ in 0..2 {
+                go_on.send(()).unwrap();
+            }
+            assert_eq!(text(&first.join().unwrap()), "stored");
+            assert_eq!(text(&second.join().unwrap()), "token-2");
+        });
+    }
+
+    #[test]
+    fn a_forced_renewal_takes_the_living_token_from_nobody() {
+        let gate = gate(Duration::from_secs(20));
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.begun.recv().unwrap();
+        let renew = || {
+            let source = gate.source.clone();
+            let renewal = thread::spawn(move || source.renew());
+            gate.begun.recv().unwrap();
+            renewal
+        };
+        let renewal = renew();
+        gives(&gate.source, Duration::ZERO, "token-1");
+        gate.end.send(Err(Error::new(ErrorKind::Network, "down"))).unwrap();
+        assert_eq!(renewal.join().unwrap().unwrap_err().to_string(), "down");
+        gives(&gate.source, Duration::ZERO, "token-1");
+
+        // What was refused meanwhile stays refused.
+        let renewal = renew();
+        gate.source.invalidate(&gate.source.current().unwrap());
+        gate.end.send(Err(Error::new(ErrorKind::Network, "down"))).unwrap();
+        renewal.join().unwrap().unwrap_err();
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        gives(&gate.source, Duration::ZERO, "token-4");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use ureq::Agent;
 
+use crate::clock::Deadline;
 use crate::credentials::env_var;
 use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
@@ -344,8 +345,7 @@ impl Partner {
     /// The token is saved if there is a store. If that fails, [`CachingSource::warning`] says why.
     pub fn source(&self, token: Token) -> Arc<CachingSource> {
         let source = self.empty_source();
-        source.start(token);
-        Arc::new(source)
+        Arc::new(source.with_login(token))
     }
 
     /// A source that goes on with the tokens of an earlier login, if the store has any: no person is needed.
@@ -399,7 +399,8 @@ impl Partner {
     }
 
     /// Ends the source's refresh token and its access token: a person has to log in again. Once the server has
-    /// agreed they are removed from the store too, if there is one.
+    /// agreed they are removed from the store too, if there is one. It takes no longer than twice the time-out of the
+    /// [`Http`]: once to wait for those who renew the token, once for the server.
     ///
     /// # Errors
     /// [`NoCredentials`](ErrorKind::NoCredentials) if the source has no token; otherwise as [`Revoke::run`], and
@@ -407,12 +408,14 @@ impl Partner {
     pub fn revoke(&self, source: &CachingSource) -> Result<(), Error> {
         let flow = self.revoke_flow();
         source.end(|tokens| {
+            let deadline = Deadline::after(self.api.http.timeout());
+            let end = |token| flow.run(&self.api.http.clone().with_timeout(deadline.remaining()), token);
             let refresh_token = tokens.iter().find_map(|token| token.refresh_token());
             if let Some(refresh_token) = refresh_token {
-                flow.run(&self.api.http, refresh_token)?;
+                end(refresh_token)?;
             }
             for token in tokens {
-                match flow.run(&self.api.http, token.access_token()) {
+                match end(token.access_token()) {
                     // It may have ended together with the refresh token (RFC 7009 2.1), and be unknown by now.
                     Err(error)
                         if refresh_token.is_some()

@@ -158,7 +158,8 @@ pub struct FileStore {
 impl FileStore {
     /// In this folder, which is made when it is needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        // Without a `/` at its end, behind which a symbolic link would not be seen.
+        Self { folder: folder.into().components().collect() }
     }
 
     /// In `KEYFOB_STORE`, else in the user's own folder: `$XDG_STATE_HOME/keyfob` or `~/.local/state/keyfob` on Linux,

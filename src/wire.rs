@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::check::is_nqchar;
 use crate::words::printable;
 use crate::{Secret, Token};
 
@@ -15,7 +16,9 @@ use crate::{Secret, Token};
 #[serde(default)]
 pub(crate) struct TokenAnswer {
     access_token: Option<Text>,
+    #[serde(deserialize_with = "text_if_any")]
     refresh_token: Option<Text>,
+    #[serde(deserialize_with = "text_if_any")]
     client_secret: Option<Text>,
     token_type: Loose,
     expires_in: Loose,
@@ -110,7 +113,9 @@ impl TokenAnswer {
         if let Some(Text(refresh_token)) = self.refresh_token.filter(|Text(token)| !token.is_empty()) {
             token = token.with_refresh_token(refresh_token);
         }
-        if let Some(scope) = self.scope.text().filter(|scope| !scope.is_empty()) {
+        // What is no list of scopes (RFC 6749 3.3) may be anything, and people are shown this.
+        let is_scope = |scope: &&str| !scope.is_empty() && scope.bytes().all(|b| b == b' ' || is_nqchar(b));
+        if let Some(scope) = self.scope.text().filter(is_scope) {
             token = token.with_scope(scope);
         }
         Ok(token)
@@ -134,8 +139,7 @@ fn plus(time: SystemTime, seconds: f64) -> Option<SystemTime> {
 
 /// The text if it can be an OAuth error code (RFC 6749 4.1.2.1, 5.2: visible ASCII without `"` and `\`).
 pub(crate) fn oauth_code(code: &str) -> Option<&str> {
-    let valid = |c: u8| c.is_ascii_graphic() && c != b'"' && c != b'\\';
-    (!code.is_empty() && code.len() <= 64 && code.bytes().all(valid)).then_some(code)
+    (!code.is_empty() && code.len() <= 64 && code.bytes().all(is_nqchar)).then_some(code)
 }
 
 /// Serde would unescape a string in a buffer of its own, and leave it behind.
@@ -144,6 +148,11 @@ impl<'de> Deserialize<'de> for Text {
         let json = <&RawValue>::deserialize(deserializer)?.get();
         unescape(json).map(Self).ok_or_else(|| D::Error::custom("not a string"))
     }
+}
+
+/// Other values count as absent: an access token that is good is not thrown away over what stands beside it.
+fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
+    Ok(unescape(<&RawValue>::deserialize(deserializer)?.get()).map(Text))
 }
 
 /// What a JSON string says (RFC 8259 7). `None` for other values, unknown escapes, and half a pair of surrogates.
@@ -301,6 +310,28 @@ mod tests {
     fn token(extra: &str) -> Result<Token, &'static str> {
         let json = format!(r#"{{"access_token":"abc","token_type":"bearer"{extra}}}"#);
         parse(&json).into_token(at(1_000))
+    }
+
+    #[test]
+    fn what_stands_beside_a_good_access_token_does_not_spoil_it() {
+        let token = |beside: &str| {
+            let body = format!(r#"{{"access_token":"abc","token_type":"bearer"{beside}}}"#);
+            TokenAnswer::parse(&body.into()).unwrap().into_token(at(1_000)).unwrap()
+        };
+        for wrong in ["false", "5", "[\"a\"]", "null", "{}"] {
+            let token =
+                token(&format!(r#","refresh_token":{wrong},"client_secret":{wrong},"scope":{wrong}"#));
+            assert!(token.refresh_token().is_none(), "{wrong}");
+        }
+        for (scope, expected) in [
+            (r"a b:c/d", Some("a b:c/d")),
+            (r"a\u001b]0;b", None),
+            (r"a\nb", None),
+            (r"\u00e9", None),
+            ("", None),
+        ] {
+            assert_eq!(token(&format!(r#","scope":"{scope}""#)).scope(), expected, "{scope}");
+        }
     }
 
     #[test]

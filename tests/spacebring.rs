@@ -7,7 +7,7 @@ use std::fmt::{Debug, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use keyfob::flow::{AuthorizationCode, Login, Refresh, Revoke};
+use keyfob::flow::{AuthorizationCode, Grant as _, Login, Refresh, Revoke};
 use keyfob::spacebring::{Customer, Pages, Partner, scope};
 use keyfob::{ClientAuth, Clock, Error, ErrorKind, Http, Secret, Token, TokenSource as _};
 use keyfob_sandbox::{OAuthErrors, RefreshTokens, SpacebringSandbox};
@@ -434,6 +434,7 @@ fn a_refresh_is_repeated_as_far_as_is_safe() {
             if allow {
                 refresh = refresh.allow_repeats();
             }
+            assert_eq!(refresh.is_repeatable(), allow);
             let result = refresh.run(&http(), Some(&old_token()));
             assert_eq!(server.connections(), expected, "{name}, allowed: {allow}");
             assert_eq!(result.is_ok(), expected == 2, "{name}, allowed: {allow}: {result:?}");
@@ -453,6 +454,16 @@ fn a_revocation_succeeds_with_any_2xx_and_any_body() {
     let cut = Server::scripted(|_| vec![Step::Read, send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")]);
     Revoke::in_query(&cut.origin()).unwrap().run(&http(), &Secret::from("t")).unwrap();
     assert_eq!(cut.connections(), 1, "what was revoked is not revoked again");
+}
+
+#[test]
+fn the_end_of_a_login_has_one_deadline_for_all_its_tokens() {
+    const EACH: Duration = Duration::from_millis(700);
+    let server = Server::scripted(|_| vec![Step::Read, Step::Pause(EACH), send(answer(200, "", ""))]);
+    let partner = partner(&server).with_http(Http::new().with_timeout(EACH * 7 / 4));
+    let source = partner.source(old_token());
+    let error = partner.revoke(&source).unwrap_err();
+    assert_eq!((error.kind(), server.connections()), (ErrorKind::Timeout, 2), "{error}");
 }
 
 #[test]

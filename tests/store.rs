@@ -163,6 +163,10 @@ fn symlinks_are_refused_at_every_place() {
         |doing: &str, path: &Path| format!("could not {doing} {}: it is a symbolic link", path.display());
     refused(store.load(&name()), &text("read", store.folder()));
     refused(store.lock(&name(), Duration::ZERO).map(drop), &text("use", store.folder()));
+    for end in ["/", "/.", "//"] {
+        let same = FileStore::new(format!("{}{end}", store.folder().display()));
+        refused(same.load(&name()), &text("read", store.folder()));
+    }
     fs::remove_file(store.folder()).unwrap();
 
     save(&store, &record("mine"));
@@ -415,6 +419,46 @@ fn a_store_that_cannot_be_written_brings_no_old_token_back() {
 }
 
 #[test]
+fn a_login_takes_the_place_of_an_older_one() {
+    let folder = Folder::new();
+    save(&folder.store(), &record("older"));
+    let given = Arc::<Mutex<Vec<String>>>::default();
+    let source = || {
+        CachingSource::new(Http::new(), Rotating(given.clone())).with_store(Arc::new(folder.store()), name())
+    };
+    let login = Token::new("login", SystemTime::now()).unwrap();
+    let first = source().with_login(login);
+    assert!(first.warning().is_none());
+    assert_eq!(loaded(&folder.store()).as_deref(), Some("login"));
+    source().renew().unwrap();
+    assert_eq!(*given.lock().unwrap(), ["login"]);
+}
+
+/// Whether a clock that is a little behind has been set since cannot be seen.
+#[test]
+fn a_clock_that_is_still_behind_gives_out_no_token_that_has_expired() {
+    let (sandbox, folder) = (Sandbox::start(), Folder::new());
+    sandbox.set_token_lifetime(Duration::from_secs(3_600));
+    let behind = Duration::from_secs(600);
+    let start = sandbox.clock().now();
+    let run = |after: Duration| {
+        let clock = Clock::manual(start - behind + after);
+        source(&sandbox, &folder.store(), &Http::new().with_clock(clock)).token(Duration::from_secs(60))
+    };
+    let first = run(Duration::ZERO).unwrap();
+    sandbox.reset_counters();
+    let most = Duration::from_secs(3_400);
+    sandbox.clock().advance(most);
+    assert_eq!(run(most).unwrap().access_token().expose(), first.access_token().expose());
+    assert_eq!(sandbox.count(Endpoint::Token), 0);
+
+    sandbox.clock().advance(Duration::from_secs(300));
+    // By the local clock it has five minutes left.
+    let second = run(most + Duration::from_secs(300)).unwrap();
+    assert_ne!(second.access_token().expose(), first.access_token().expose());
+}
+
+#[test]
 fn a_device_whose_clock_is_wrong_starts_right_the_second_time() {
     const DAY: i64 = 24 * 60 * 60;
     for sandbox in [Sandbox::start(), Sandbox::start_tls()] {
@@ -522,6 +566,25 @@ fn a_renewal_under_way_does_not_outlive_the_revocation() {
     let agent = partner.agent_builder(&other).unwrap().build().unwrap();
     let url = format!("{}/locations/v1", sandbox.api_url());
     assert!(agent.get(&url).call().is_err(), "{renewed:?} has ended as well");
+}
+
+/// Who is told of a time-out would think that the tokens live on.
+#[test]
+fn tokens_that_have_ended_are_said_to_have_though_their_record_is_left() {
+    let (folder, sandbox) = (Folder::new(), SpacebringSandbox::start());
+    let http = Http::new().with_timeout(Duration::from_millis(500));
+    let partner = partner(&sandbox, &folder.store(), "default").with_http(http);
+    let source = log_in(&sandbox, &partner);
+    let name =
+        RecordName::new("spacebring", &format!("{}/oauth2/token", sandbox.api_url()), sandbox.client_id());
+    let _held = folder.store().lock(&name.unwrap(), Duration::ZERO).unwrap();
+    let error = partner.revoke(&source).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+    assert!(
+        error.to_string().starts_with("the tokens have ended, but their record is left: could not lock "),
+        "{error}"
+    );
+    assert_eq!(sandbox.count(Endpoint::Revoke), 2);
 }
 
 #[test]

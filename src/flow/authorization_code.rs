@@ -331,7 +331,7 @@ fn scope_list(scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Strin
     for scope in scopes {
         let scope = scope.as_ref();
         check::value("scope", scope.as_bytes())?;
-        if !scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+        if !scope.bytes().all(check::is_nqchar) {
             return Err(Error::invalid(
                 "a scope holds a space or another character that RFC 6749 3.3 does not allow: \
                  give one scope at a time",

@@ -106,4 +106,8 @@ impl Grant for Refresh {
     fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error> {
         self.run(http, previous)
     }
+
+    fn is_repeatable(&self) -> bool {
+        self.repeat == Repeat::Always
+    }
 }
