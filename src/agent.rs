@@ -509,6 +509,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn defaults_are_the_documented_ones() {
+        let agent = AgentBuilder::new(Http::new(), Auth::Basic(Basic::new("a", "b").unwrap()));
+        assert_eq!((agent.deadline.as_secs(), agent.max_idle, agent.rate), (60, 16, 0));
+        assert!(agent.status_as_error);
+        let http = format!("{:?}", Http::new());
+        assert!(http.contains("{ timeout: 30s, connect_timeout: 10s, proxy: false,"), "{http}");
+    }
+
+    #[test]
     fn a_date_to_wait_for_is_judged_by_the_servers_clock() {
         let answer = Response::builder()
             .status(429)

@@ -342,6 +342,18 @@ fn a_refused_connection_is_tried_again_by_everyone() {
     });
 }
 
+/// Its buffers hold secrets as long as it is kept.
+#[test]
+fn no_connection_is_kept_after_a_token_exchange() {
+    for who in EVERYONE {
+        let server = Server::answering(|_| answer(200, "", GOOD));
+        let subject = Subject::new(who, &server.origin(), LONG);
+        (0..3).for_each(|_| subject.call().unwrap());
+        let expected = if who == Who::Agent { 1 } else { 3 };
+        assert_eq!(server.connections(), expected, "{who:?}");
+    }
+}
+
 #[test]
 fn a_full_queue_ends_in_time() {
     let Some(full) = FullBacklog::new() else { return println!("skipped: the queue cannot be filled here") };
