@@ -9,8 +9,9 @@ use std::{env, fmt};
 
 use keyfob::{ErrorKind, Secret};
 
+use crate::clock::Deadline;
 #[cfg(unix)]
-use crate::clock::{Deadline, is_readable, within};
+use crate::clock::{is_readable, within};
 use crate::failure::Failure;
 use crate::output::{unreadable, warn, why};
 use crate::settings::variable;
@@ -257,14 +258,43 @@ fn read_all(reader: File) -> io::Result<Option<Vec<u8>>> {
 
 /// Reads to the end, or gives up at the deadline: then `None`.
 #[cfg(unix)]
-fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
+fn drain(pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
+    read_until(pipe, deadline, 4096, |_| false)
+}
+
+/// A line of standard input, or what there is before its end. `None` if neither came in time.
+///
+/// Without the buffer of the standard library, which is never wiped, and byte by byte as shells do: what comes after the
+/// line is for whoever reads next.
+#[cfg(unix)]
+pub fn read_line(deadline: &Deadline) -> io::Result<Option<Secret>> {
+    let line = read_until(open_descriptor(0)?, deadline, 1, |line| line.ends_with(b"\n"))?;
+    Ok(line.map(Secret::from))
+}
+
+#[cfg(not(unix))]
+pub fn read_line(_: &Deadline) -> io::Result<Option<Secret>> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(Some(Secret::from(line)))
+}
+
+/// Reads so many bytes at a time until it is whole or there is no more, or gives up at the deadline: then `None`.
+#[cfg(unix)]
+fn read_until(
+    mut from: impl io::Read + std::os::fd::AsFd,
+    deadline: &Deadline,
+    at_a_time: usize,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> io::Result<Option<Vec<u8>>> {
     let mut secret = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        if !is_readable(&pipe, deadline)? {
+    // Not on the stack, which nobody wipes.
+    let mut chunk = vec![0; at_a_time];
+    while !is_whole(&secret) {
+        if !is_readable(&from, deadline)? {
             return Ok(None);
         }
-        match pipe.read(&mut chunk) {
+        match from.read(&mut chunk) {
             Ok(0) => break,
             Ok(n) => secret.extend_from_slice(&chunk[..n]),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -274,8 +304,6 @@ fn drain(mut pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io
             return Err(io::ErrorKind::FileTooLarge.into());
         }
     }
-    chunk.fill(0);
-    std::hint::black_box(&chunk);
     Ok(Some(secret))
 }
 

@@ -11,8 +11,6 @@ use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
 
 use crate::args::SpacebringLogin;
 use crate::clock::Deadline;
-#[cfg(unix)]
-use crate::clock::is_readable;
 use crate::failure::Failure;
 use crate::output::{say, unreadable};
 use crate::secrets;
@@ -157,12 +155,13 @@ impl Client {
         let token = if options.no_browser {
             say(&format!("open {url}"));
             say("log in there, and paste the address that the browser ends at:");
-            #[cfg(unix)]
-            if !is_readable(&io::stdin(), &deadline).map_err(|e| unreadable("standard input", &e))? {
-                return Err(Failure::new(ErrorKind::Timeout, "no address was pasted in time: log in again"));
-            }
-            let mut callback = String::new();
-            io::stdin().read_line(&mut callback).map_err(|e| unreadable("standard input", &e))?;
+            let pasted = secrets::read_line(&deadline).map_err(|e| unreadable("standard input", &e))?;
+            let pasted = pasted.ok_or_else(|| {
+                Failure::new(ErrorKind::Timeout, "no address was pasted in time: log in again")
+            })?;
+            let callback = pasted.expose_str().ok_or_else(|| {
+                Failure::invalid("what was pasted is no text: paste the address as the browser shows it")
+            })?;
             match callback.trim().trim_matches(['"', '\'', '<', '>']) {
                 // Nothing to paste from: the browser may be on this machine.
                 "" => login.wait(deadline.remaining()),

@@ -4,8 +4,11 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use keyfob_sandbox::{Endpoint, Fault};
 use support::{INFO, Services, bare, ends_well, err, fails, out, piped};
@@ -109,14 +112,48 @@ fn a_url_at_another_origin_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn nobody_pastes_an_address() {
+fn nobody_pastes_an_address_to_its_end() {
     let services = Services::start();
     let words = "spacebring login --no-browser --scope locations --timeout 0.3";
-    let mut child = piped(&mut services.without(&[], words));
-    // Open, and silent.
-    let input = child.stdin.take();
-    fails(&child.wait_with_output().unwrap(), 5, "no address was pasted in time");
-    drop(input);
+    for half in ["", "http://127.0.0.1:8765/callback?code=x&sta"] {
+        let mut child = piped(&mut services.without(&[], words));
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(half.as_bytes()).unwrap();
+        // Open, and silent from now on.
+        thread::spawn(|| {
+            thread::sleep(Duration::from_secs(20));
+            drop(input);
+        });
+        let started = Instant::now();
+        fails(&child.wait_with_output().unwrap(), 5, "no address was pasted in time");
+        assert!(started.elapsed() < Duration::from_secs(15));
+    }
+    assert_eq!(services.requests(), 0);
+}
+
+#[test]
+fn pasted_bytes_that_cannot_be_an_address() {
+    let services = Services::start();
+    for (pasted, status, says) in [
+        (&b"\xff\xfe\n"[..], 2, "no text"),
+        (b"an address\n", 2, "no query ('?')"),
+        (&b"?".repeat(70_000), 7, "could not read standard input: file too large"),
+    ] {
+        let mut child = piped(&mut services.without(&[], "spacebring login --no-browser --scope locations"));
+        // It does not have to read all of it.
+        let _ = child.stdin.take().unwrap().write_all(pasted);
+        fails(&child.wait_with_output().unwrap(), status, says);
+    }
+    assert_eq!(services.requests(), 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn what_comes_after_the_pasted_line_is_left_to_others() {
+    let services = Services::start();
+    let login = "keyfob spacebring login --no-browser --scope locations";
+    let output = services.shell(&format!("printf 'an address\nthe rest\n' | {{ {login}; cat; }}"));
+    assert_eq!(out(&output), "the rest\n", "{}", err(&output));
 }
 
 #[test]
@@ -300,7 +337,7 @@ fn errors_name_options_and_no_methods() {
     let mut child = piped(&mut services.without(&[], "spacebring login --no-browser --scope locations"));
     let _ = support::url_of(&mut child);
     let callback = "http://127.0.0.1:8765/callback?code=x\n";
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), callback.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(callback.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(err(&output).contains("use `--without-state`"), "{}", err(&output));
 }

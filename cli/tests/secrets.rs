@@ -405,6 +405,7 @@ fn memory_is_private_and_the_store_works_all_the_same() {
 #[ignore = "needs strace and root"]
 #[cfg(target_os = "linux")]
 fn no_secret_in_memory_after_the_work() {
+    use std::io::Write as _;
     let marked = Marked::start();
     let services = &marked.services;
     services.file("in", format!("{INFO}\n").repeat(100));
@@ -412,6 +413,7 @@ fn no_secret_in_memory_after_the_work() {
     ends_well(&services.log_in_with(&mut login));
     let redirects = "3<one 4<two 5<password";
     for (words, oauth2) in [
+        ("spacebring login --scope locations --no-browser", false),
         ("spatiafi token --min-valid 10000", false),
         ("spatiafi login --force", false),
         ("spatiafi get /nowhere", false),
@@ -452,16 +454,25 @@ fn no_secret_in_memory_after_the_work() {
             if oauth2 {
                 command.env("SPACEBRING_AUTH", "oauth2");
             }
-            let child = command
+            let mut child = command
                 .current_dir(services.home.path())
-                .stdin(Stdio::null())
+                .stdin(Stdio::piped())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
+            let mut marks = marked.marks.clone();
+            if words.ends_with("--no-browser") {
+                let callback = services.spacebring.approve(&support::url_of(&mut child));
+                writeln!(child.stdin.as_ref().unwrap(), "{callback}").unwrap();
+                // The code as far as it is not encoded, and `state`.
+                let parts = callback.split(['=', '&', '%']).skip(1).filter(|part| part.len() > 12);
+                marks.extend(parts.map(str::to_owned));
+                assert_eq!(marks.len(), marked.marks.len() + 2, "{callback}");
+            }
             let found = memory(held_by(child.id()));
             assert!(contains(&found, b"SPATIAFI_API_URL"), "{words}: its memory can be read");
-            for mark in &marked.marks {
+            for mark in &marks {
                 assert!(!contains(&found, mark.as_bytes()), "{words}: {mark}");
                 for piece in mark.as_bytes().windows(12).step_by(4) {
                     assert!(!contains(&found, piece), "{words}: a piece of {mark}");
