@@ -68,7 +68,8 @@ pub struct Common {
     /// Trusts these certificate authorities instead of the built-in ones [env KEYFOB_CA_FILE]
     #[arg(long, global = true, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
-    /// HTTP proxy; env takes the one in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY [env KEYFOB_PROXY; default: none]
+    /// HTTP proxy; env takes the one in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY. A user name or password can be
+    /// in a variable only [env KEYFOB_PROXY; default: none]
     #[arg(long, global = true, value_name = "URL|env")]
     pub proxy: Option<String>,
     /// Tells on standard error what is done. Never shows a secret

@@ -70,6 +70,13 @@ fn http(ca_file: Option<PathBuf>, proxy: Option<String>, timeout: Option<Duratio
         http = http.with_ca_file(path)?;
     }
     let proxy = match proxy {
+        // A name or password comes before an '@'.
+        Some(proxy) if proxy.contains('@') => {
+            return Err(Failure::invalid(
+                "--proxy holds a user name or password, which everyone on this machine can read on the command line: set \
+                 KEYFOB_PROXY instead",
+            ));
+        }
         Some(proxy) => Some(proxy),
         None => variable("KEYFOB_PROXY")?,
     };

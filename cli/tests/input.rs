@@ -93,6 +93,22 @@ fn bad_variables() {
     assert_eq!(services.requests(), 0);
 }
 
+/// Everyone can read a command line. The variable may hold a password: `cli/tests/proxy.rs`.
+#[test]
+fn a_proxy_on_the_command_line_has_no_password() {
+    let services = Services::start();
+    for proxy in
+        ["http://me:hunter2@127.0.0.1:1", "me:hunter2@127.0.0.1:1", "http://hunter2@127.0.0.1:1", "hunter2@"]
+    {
+        for words in ["spatiafi token", "spatiafi login", "spacebring get /", "spacebring status"] {
+            let output = services.without(&[], words).args(["--proxy", proxy]).output().unwrap();
+            fails(&output, 2, "set KEYFOB_PROXY");
+            assert!(!err(&output).contains("hunter2"), "{}", err(&output));
+        }
+    }
+    assert_eq!(services.requests(), 0);
+}
+
 #[test]
 fn a_url_at_another_origin_is_refused_before_anything_is_sent() {
     let services = Services::start();
