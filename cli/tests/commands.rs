@@ -37,6 +37,18 @@ fn a_token_is_printed_and_kept_for_the_next_run() {
     assert_eq!(services.spatiafi.tokens_issued(), 3);
 }
 
+/// Early renewal, at a fifth of these lifetimes, comes too late to decide.
+#[test]
+fn a_stored_token_lives_for_a_minute_unless_told() {
+    let services = Services::start();
+    for (lifetime, more, kept) in [(55, "", false), (55, "--min-valid 10", true), (90, "", true)] {
+        services.spatiafi.set_token_lifetime(Duration::from_secs(lifetime));
+        let words = format!("spatiafi token --profile {lifetime}{kept} {more}");
+        let [first, second] = [(); 2].map(|()| succeeds(&services.run(&words)).to_owned());
+        assert_eq!(first == second, kept, "{lifetime} s {more}");
+    }
+}
+
 #[test]
 fn options_go_before_the_environment() {
     let services = Services::start();
