@@ -283,6 +283,51 @@ fn a_command_runs_with_the_token_and_without_the_secrets() {
 }
 
 #[test]
+fn the_token_of_a_command_is_named_after_its_service() {
+    let services = Services::start();
+    ends_well(&services.log_in("--scope locations"));
+    for (service, name) in [("spatiafi", "SPATIAFI_ACCESS_TOKEN"), ("spacebring", "SPACEBRING_ACCESS_TOKEN")]
+    {
+        let token = services.run(&format!("{service} token"));
+        let environment = services.run(&format!("{service} exec -- env"));
+        let tokens: Vec<_> =
+            succeeds(&environment).lines().filter(|line| line.contains("ACCESS_TOKEN")).collect();
+        assert_eq!(tokens, [format!("{name}={}", succeeds(&token).trim_end())]);
+    }
+}
+
+/// Nobody is where they would be by default, below the base URL.
+#[test]
+fn each_full_url_is_used_for_what_it_is_for() {
+    let services = Services::start();
+    let keyfob = |words: &str, [base, nowhere]: [&str; 2], urls: &[(&str, String)]| {
+        let mut command = services.without(&[], words);
+        command.env(base, nowhere).envs(urls.iter().map(|(name, url)| (name, url)));
+        command
+    };
+    let base = ["SPATIAFI_AUTH_URL", "http://127.0.0.1:1"];
+    let token_url = [("SPATIAFI_TOKEN_URL", services.spatiafi.token_url())];
+    succeeds(&keyfob("spatiafi token", base, &token_url).output().unwrap());
+    let status = keyfob("spatiafi status --format json", base, &token_url).output().unwrap();
+    assert_eq!(json(succeeds(&status))["token_url"], token_url[0].1);
+
+    let base = ["SPACEBRING_API_URL", "http://127.0.0.1:1"];
+    let urls = [
+        ("SPACEBRING_AUTHORIZE_URL", services.spacebring.authorize_url()),
+        ("SPACEBRING_TOKEN_URL", services.spacebring.token_url()),
+        ("SPACEBRING_REVOKE_URL", services.spacebring.revoke_url()),
+    ];
+    let login = "spacebring login --no-browser --scope locations";
+    ends_well(&services.log_in_with(&mut keyfob(login, base, &urls)));
+    succeeds(&keyfob("spacebring token --min-valid 3601", base, &urls).output().unwrap());
+    assert_eq!((services.spacebring.logins(), services.spacebring.refreshes()), (1, 1));
+    let status = keyfob("spacebring status --format json", base, &urls).output().unwrap();
+    assert_eq!(json(succeeds(&status))["token_url"], urls[1].1);
+    ends_well(&keyfob("spacebring revoke", base, &urls).output().unwrap());
+    assert_ne!(services.spacebring.count(Endpoint::Revoke), 0);
+}
+
+#[test]
 fn logout_removes_tokens_and_credentials_only_when_told() {
     let services = Services::start();
     let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
