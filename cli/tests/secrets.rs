@@ -304,6 +304,20 @@ fn no_secret_in_any_output_whatever_happens() {
     marked.holds(&refused.stderr);
 }
 
+/// `log` leaves out what is above this level.
+#[test]
+fn a_release_build_cannot_log_whole_requests() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--package", "keyfob-cli", "--invert", "log"])
+        .args(["--depth", "0", "--prefix", "none", "--format", "{f}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let features = succeeds(&output).trim_end().split(',');
+    let capped: Vec<_> = features.filter(|feature| feature.contains("max_level")).collect();
+    assert_eq!(capped, ["release_max_level_debug"]);
+}
+
 #[test]
 fn no_secret_in_argv_or_in_the_environment_of_children() {
     let marked = Marked::start();
