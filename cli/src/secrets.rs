@@ -268,7 +268,9 @@ fn drain(pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Re
 /// line is for whoever reads next.
 #[cfg(unix)]
 pub fn read_line(deadline: &Deadline) -> io::Result<Option<Secret>> {
-    let line = read_until(open_descriptor(0)?, deadline, 1, |line| line.ends_with(b"\n"))?;
+    use std::os::fd::AsFd as _;
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let line = read_until(input, deadline, 1, |line| line.ends_with(b"\n"))?;
     Ok(line.map(Secret::from))
 }
 

@@ -14,7 +14,7 @@ use crate::{ClientAuth, Error, ErrorKind as Kind, Http, Secret, Token, check};
 /// Source: Spacebring's partners, `/oauth2/token`.
 ///
 /// As a [`Grant`] it uses the refresh token of the last token; the first one comes with
-/// [`CachingSource::with_token`](crate::CachingSource::with_token) or
+/// [`CachingSource::with_login`](crate::CachingSource::with_login) or
 /// [`with_refresh_token`](Self::with_refresh_token). An answer without a refresh token keeps the old one.
 ///
 /// ```no_run
@@ -24,7 +24,7 @@ use crate::{ClientAuth, Error, ErrorKind as Kind, Http, Secret, Token, check};
 /// # let (client_secret, token) = (String::new(), keyfob::Token::new("x", std::time::SystemTime::UNIX_EPOCH)?);
 /// let client = ClientAuth::basic("my-client-id", client_secret)?;
 /// let refresh = Refresh::new("https://auth.example.com/token", client)?;
-/// let source = CachingSource::new(Http::new(), refresh).with_token(token);
+/// let source = CachingSource::new(Http::new(), refresh).with_login(token);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
