@@ -16,8 +16,16 @@ use crate::options::{Renewed, Settings};
 
 /// A service and the credentials for it.
 pub enum Client {
-    SpatiaFi { spatiafi: Box<SpatiaFi>, signed: Signed },
-    Customer { customer: Box<Customer>, agent: Agent },
+    /// With what is unsafe about the file that the credentials come from.
+    SpatiaFi {
+        spatiafi: Box<SpatiaFi>,
+        signed: Signed,
+        warning: Option<String>,
+    },
+    Customer {
+        customer: Box<Customer>,
+        agent: Agent,
+    },
     Partner(Arc<PartnerClient>),
 }
 
@@ -37,37 +45,13 @@ pub struct PartnerClient {
 }
 
 impl Client {
-    pub fn spatiafi(credentials: ClientCredentials, settings: &Settings) -> Result<Self, Failure> {
-        Self::of_spatiafi(SpatiaFi::new(credentials), settings, false)
-    }
-
-    pub fn spatiafi_from_env(settings: &Settings) -> Result<Self, Failure> {
-        Self::of_spatiafi(SpatiaFi::from_env()?, settings, true)
-    }
-
-    /// Makes app credentials, which `save` keeps, and goes on with them.
-    pub fn spatiafi_login(
-        username: &str,
-        password: Secret,
+    pub fn spatiafi(
+        credentials: ClientCredentials,
+        warning: Option<String>,
         settings: &Settings,
-        save: Option<impl FnOnce(&[u8]) -> std::io::Result<()>>,
     ) -> Result<Self, Failure> {
-        // Tried on a client that asks for nothing: what the server makes, it makes once.
-        Self::spatiafi(ClientCredentials::new("checked", "-".repeat(32))?, settings)?;
-        let mut login = spatiafi::Login::new(username, password).with_http(settings.http(false)?);
-        if let Some(url) = &settings.auth_url {
-            login = login.with_auth_url(url);
-        }
-        let credentials = match save {
-            Some(save) => login.run_with(save)?,
-            None => login.run(&spatiafi::credentials_file()?, false)?,
-        };
-        Self::spatiafi(credentials, settings)
-    }
-
-    fn of_spatiafi(mut spatiafi: SpatiaFi, settings: &Settings, from_env: bool) -> Result<Self, Failure> {
-        spatiafi = spatiafi.with_http(settings.http(from_env)?);
-        if let Some((store, profile)) = settings.store(from_env)? {
+        let mut spatiafi = SpatiaFi::new(credentials).with_http(settings.http()?);
+        if let Some((store, profile)) = settings.store()? {
             spatiafi = spatiafi.with_store(store, &profile);
         }
         if let Some(url) = &settings.auth_url {
@@ -81,11 +65,31 @@ impl Client {
         }
         let source = Arc::new(observed(spatiafi.source()?, settings.on_renewed.as_ref()));
         let agent = agent(spatiafi.agent_builder(source.clone())?, settings.call_timeout)?;
-        Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent } })
+        Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent }, warning })
     }
 
-    pub fn customer(customer: Customer, settings: &Settings, from_env: bool) -> Result<Self, Failure> {
-        let mut customer = customer.with_http(settings.http(from_env)?);
+    /// Makes app credentials, which `save` keeps, and goes on with them.
+    pub fn spatiafi_login(
+        username: &str,
+        password: Secret,
+        settings: &Settings,
+        save: Option<impl FnOnce(&[u8]) -> std::io::Result<()>>,
+    ) -> Result<Self, Failure> {
+        // Tried on a client that asks for nothing: what the server makes, it makes once.
+        Self::spatiafi(ClientCredentials::new("checked", "-".repeat(32))?, None, settings)?;
+        let mut login = spatiafi::Login::new(username, password).with_http(settings.http()?);
+        if let Some(url) = &settings.auth_url {
+            login = login.with_auth_url(url);
+        }
+        let credentials = match save {
+            Some(save) => login.run_with(save)?,
+            None => login.run(&spatiafi::credentials_file()?, false)?,
+        };
+        Self::spatiafi(credentials, None, settings)
+    }
+
+    pub fn customer(customer: Customer, settings: &Settings) -> Result<Self, Failure> {
+        let mut customer = customer.with_http(settings.http()?);
         if let Some(id) = &settings.network_id {
             customer = customer.with_network(id)?;
         }
@@ -97,9 +101,9 @@ impl Client {
     }
 
     /// With the tokens of an earlier login, if the store has any.
-    pub fn partner(mut partner: Partner, settings: &Settings, from_env: bool) -> Result<Self, Failure> {
-        partner = partner.with_http(settings.http(from_env)?);
-        if let Some((store, profile)) = settings.store(from_env)? {
+    pub fn partner(mut partner: Partner, settings: &Settings) -> Result<Self, Failure> {
+        partner = partner.with_http(settings.http()?);
+        if let Some((store, profile)) = settings.store()? {
             partner = partner.with_store(store, &profile)?;
         }
         if let Some(id) = &settings.network_id {
@@ -222,15 +226,13 @@ impl Client {
 
     /// What went on all the same, but should be known. Empty if nothing.
     pub fn warning(&self) -> String {
-        let (mut warnings, source) = match self {
-            Self::SpatiaFi { spatiafi, signed } => {
-                (spatiafi.warnings().to_vec(), Some(signed.source.clone()))
-            }
-            Self::Customer { .. } => (Vec::new(), None),
-            Self::Partner(partner) => (Vec::new(), partner.signed().ok().map(|signed| signed.source)),
+        let (unsafe_file, source) = match self {
+            Self::SpatiaFi { signed, warning, .. } => (warning.clone(), Some(signed.source.clone())),
+            Self::Customer { .. } => (None, None),
+            Self::Partner(partner) => (None, partner.signed().ok().map(|signed| signed.source)),
         };
-        warnings.extend(source.and_then(|source| source.warning()).map(|warning| warning.to_string()));
-        warnings.join("\n")
+        let unsaved = source.and_then(|source| source.warning()).map(|warning| warning.to_string());
+        unsafe_file.into_iter().chain(unsaved).collect::<Vec<_>>().join("\n")
     }
 
     /// For what only partners can do.

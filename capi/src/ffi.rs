@@ -21,6 +21,7 @@ use keyfob::spacebring::{Customer, Partner};
 use keyfob::{ClientCredentials, Secret};
 
 use crate::client::{Client, Login};
+use crate::environment;
 use crate::failure::{self, Failure, keyfob_status};
 use crate::options::Settings;
 use keyfob_status::{KEYFOB_OK, KEYFOB_PANIC, KEYFOB_STOPPED};
@@ -703,7 +704,7 @@ pub unsafe extern "C" fn keyfob_spatiafi_new(
                 text("client secret", client_secret, client_secret_len)?,
             )
         };
-        out.put(new_client(Client::spatiafi(ClientCredentials::new(id, secret)?, &settings)?));
+        out.put(new_client(Client::spatiafi(ClientCredentials::new(id, secret)?, None, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -726,8 +727,9 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        out.put(new_client(Client::spatiafi_from_env(&settings)?));
+        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        let (credentials, warning) = environment::spatiafi(&mut settings)?;
+        out.put(new_client(Client::spatiafi(credentials, warning, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -804,7 +806,7 @@ pub unsafe extern "C" fn keyfob_spacebring_customer_new(
                 text("client secret", client_secret, client_secret_len)?,
             )
         };
-        out.put(new_client(Client::customer(Customer::new(id, secret)?, &settings, false)?));
+        out.put(new_client(Client::customer(Customer::new(id, secret)?, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -825,8 +827,9 @@ pub unsafe extern "C" fn keyfob_spacebring_customer_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        out.put(new_client(Client::customer(Customer::from_env()?, &settings, true)?));
+        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        let customer = environment::customer(&mut settings)?;
+        out.put(new_client(Client::customer(customer, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -863,7 +866,7 @@ pub unsafe extern "C" fn keyfob_spacebring_partner_new(
                 text("redirect URI", redirect_uri, redirect_uri_len)?,
             )
         };
-        out.put(new_client(Client::partner(Partner::new(id, secret, redirect_uri)?, &settings, false)?));
+        out.put(new_client(Client::partner(Partner::new(id, secret, redirect_uri)?, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -886,8 +889,9 @@ pub unsafe extern "C" fn keyfob_spacebring_partner_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        out.put(new_client(Client::partner(Partner::from_env()?, &settings, true)?));
+        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        let partner = environment::partner(&mut settings)?;
+        out.put(new_client(Client::partner(partner, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.

@@ -1,6 +1,5 @@
 //! What a client is made with, apart from its credentials.
 
-use std::env::VarError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +13,12 @@ pub type Renewed = Arc<dyn Fn(&Token) + Send + Sync>;
 /// Where tokens are kept, and under which profile.
 pub type Store = (Arc<dyn TokenStore>, String);
 
-/// What was set. `None` is the default, or the environment's where a client is made from it.
+/// What was set. `None` is the default.
 #[derive(Clone, Default)]
 pub struct Settings {
     pub store: Option<String>,
+    /// That of the environment, in use if no folder is named.
+    pub default_store: Option<FileStore>,
     pub profile: Option<String>,
     pub ca_file: Option<String>,
     /// It may hold a password.
@@ -39,9 +40,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The transport: that of the environment, or the default, with what was set here.
-    pub fn http(&self, from_env: bool) -> Result<Http, Failure> {
-        let mut http = if from_env { Http::from_env()? } else { Http::new() };
+    /// The transport.
+    pub fn http(&self) -> Result<Http, Failure> {
+        let mut http = Http::new();
         if let Some(path) = &self.ca_file {
             http = http.with_ca_file(path)?;
         }
@@ -63,23 +64,16 @@ impl Settings {
     }
 
     /// If tokens are kept anywhere but in memory.
-    pub fn store(&self, from_env: bool) -> Result<Option<Store>, Failure> {
-        let store = match &self.store {
-            Some(folder) if folder.contains(char::is_control) => {
+    pub fn store(&self) -> Result<Option<Store>, Failure> {
+        let store = match (&self.store, &self.default_store) {
+            (Some(folder), _) if folder.contains(char::is_control) => {
                 return Err(Failure::invalid("the store's folder holds a control character: remove it"));
             }
-            Some(folder) => FileStore::new(folder),
-            None if from_env => FileStore::from_env()?,
-            None => return Ok(None),
+            (Some(folder), _) => FileStore::new(folder),
+            (None, Some(store)) => store.clone(),
+            (None, None) => return Ok(None),
         };
-        let of_env = match from_env.then(|| std::env::var("KEYFOB_PROFILE")) {
-            Some(Ok(name)) if !name.is_empty() => Some(name),
-            Some(Err(VarError::NotUnicode(_))) => {
-                return Err(Failure::invalid("KEYFOB_PROFILE is not UTF-8"));
-            }
-            _ => None,
-        };
-        let profile = self.profile.clone().or(of_env).unwrap_or_else(|| "default".to_owned());
+        let profile = self.profile.clone().unwrap_or_else(|| "default".to_owned());
         Ok(Some((Arc::new(store), profile)))
     }
 }

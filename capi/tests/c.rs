@@ -14,12 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use keyfob_sandbox::{Endpoint, Fault, Sandbox, SpacebringSandbox};
+use support::servers::{Recorder, Tunnel};
 use support::{Flavor, Program, header, library};
 
 /// A program of `tests/c`, and how it is run.
 type Topic = (&'static str, fn(&Program));
 
-const TOPICS: [Topic; 8] = [
+const TOPICS: [Topic; 9] = [
     ("abi", alone),
     ("input", alone),
     ("random", at_random),
@@ -28,6 +29,7 @@ const TOPICS: [Topic; 8] = [
     ("fork", slowly),
     ("sigpipe", at_a_server_that_hangs_up),
     ("threads", in_threads),
+    ("settings", as_set),
 ];
 
 fn topic(name: &str) {
@@ -126,6 +128,33 @@ fn in_threads(program: &Program) {
     assert!((2..=8).contains(&tokens), "{tokens}");
 }
 
+fn as_set(program: &Program) {
+    let (sandbox, tunnel, recorder) = (Sandbox::start_tls(), Tunnel::start(), Recorder::start("{}"));
+    let spacebring = SpacebringSandbox::beside(&sandbox);
+    // Connections to it are made, but by the system alone.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let mut command = program.command();
+    command.envs(sandbox.env()).envs(spacebring.env());
+    command.env("SILENT", silent.local_addr().expect("it has an address").to_string());
+    command.env("TUNNEL", tunnel.url()).env("RECORDER", recorder.url());
+    program.passes(&mut command);
+    assert_eq!(
+        tunnel.asked(),
+        [sandbox.auth_url(), sandbox.api_url()].map(|url| url.replace("https://", "CONNECT ") + " HTTP/1.1")
+    );
+    let named: Vec<_> =
+        sandbox.requests().into_iter().filter(|r| r.header("user-agent") == Some("settings/1")).collect();
+    assert_eq!(named.iter().map(|r| r.origin).collect::<Vec<_>>(), ["auth", "api"]);
+    let lines: Vec<_> =
+        recorder.requests().iter().map(|r| r.lines().next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(lines, ["POST /end?token=refresh HTTP/1.1", "POST /end?token=access HTTP/1.1"]);
+}
+
+fn over_tls(program: &Program) {
+    let sandbox = Sandbox::start_tls();
+    program.passes(program.command().envs(sandbox.env()));
+}
+
 #[test]
 fn the_binary_interface() {
     topic("abi");
@@ -190,11 +219,14 @@ fn errors_carry_what_the_server_said() {
 }
 
 #[test]
-fn over_tls() {
-    let sandbox = Sandbox::start_tls();
+fn settings() {
+    topic("settings");
+}
+
+#[test]
+fn spatiafi_over_tls() {
     for flavor in [Flavor::Static, Flavor::Shared] {
-        let program = Program::test("spatiafi", flavor);
-        program.passes(program.command().envs(sandbox.env()));
+        over_tls(&Program::test("spatiafi", flavor));
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod header;
+pub mod servers;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -147,7 +148,9 @@ impl Program {
             command = Command::new("valgrind");
             command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
             command.args(["--errors-for-leak-kinds=definite,indirect,possible"]);
-            command.arg("--show-leak-kinds=definite,indirect,possible").arg(&self.path);
+            command.arg("--show-leak-kinds=definite,indirect,possible");
+            let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/valgrind.supp");
+            command.arg(format!("--suppressions={}", known.display())).arg(&self.path);
         }
         // ThreadSanitizer does not see how Rust code takes turns, only what it calls in C: the library is left out.
         command
