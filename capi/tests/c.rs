@@ -20,7 +20,7 @@ use support::{Flavor, Program, header, library};
 /// A program of `tests/c`, and how it is run.
 type Topic = (&'static str, fn(&Program));
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     ("abi", alone),
     ("input", alone),
     ("random", at_random),
@@ -30,6 +30,7 @@ const TOPICS: [Topic; 9] = [
     ("sigpipe", at_a_server_that_hangs_up),
     ("threads", in_threads),
     ("settings", as_set),
+    ("stack", over_tls),
 ];
 
 fn topic(name: &str) {
@@ -221,6 +222,11 @@ fn errors_carry_what_the_server_said() {
 #[test]
 fn settings() {
     topic("settings");
+}
+
+#[test]
+fn a_small_stack() {
+    topic("stack");
 }
 
 #[test]
