@@ -410,9 +410,9 @@ keyfob_status keyfob_spatiafi_from_env(const keyfob_options *options,
 // (KEYFOB_STORE). `user` is handed to it.
 // `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
 // Threads: any, but with `save` NULL no other thread may change the environment, which says where the home folder is; `save`
-// runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_REFUSED for a wrong user name or
-// password, KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK,
-// KEYFOB_RATE_LIMITED.
+// runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_NO_CREDENTIALS if `save` is NULL and there is no home
+// folder, KEYFOB_REFUSED for a wrong user name or password, KEYFOB_LOGIN_REQUIRED if the server answers `invalid_grant`,
+// KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED.
 keyfob_status keyfob_spatiafi_login(const char *username,
                                     size_t username_len,
                                     const char *password,

@@ -215,6 +215,7 @@ fn errors_carry_what_the_server_said() {
         ),
     );
     sandbox.fault(Endpoint::Token, Fault::status(429).with_retry_after("90").times(3));
+    sandbox.fault(Endpoint::BasicToken, Fault::json(400, &serde_json::json!({"error": "invalid_grant"})));
     let program = Program::test("errors", Flavor::Shared);
     program.passes(program.command().envs(sandbox.env()));
 }

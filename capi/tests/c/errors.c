@@ -1,4 +1,5 @@
-// What a server says when it refuses. The sandbox has been told to refuse once, and then to ask for 90 s of patience.
+// What a server says when it refuses. The sandbox has been told to refuse once, and then to ask for 90 s of patience; and to
+// take no login.
 
 #include "check.h"
 
@@ -15,5 +16,10 @@ int main(void) {
     CHECK(error.http_status == 429 && error.oauth_error[0] == 0);
     CHECK(error.retry_after_ms >= 60000);
     keyfob_client_free(client);
+
+    options = sandbox_options();
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_spatiafi_login(TEXT("somebody"), TEXT("password"), NULL, NULL, options, &client, &error));
+    CHECK(strcmp(error.oauth_error, "invalid_grant") == 0 && error.http_status == 400);
+    keyfob_options_free(options);
     return 0;
 }
