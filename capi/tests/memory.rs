@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::ChildStdin;
 
-use keyfob_sandbox::Sandbox;
+use keyfob_sandbox::{Sandbox, SpacebringSandbox};
+use support::servers::Recorder;
 use support::{Flavor, Program};
 
 /// The shortest piece of a secret that counts.
@@ -17,6 +20,8 @@ const PIECE: usize = 12;
 
 /// Neither is the sandbox's own word for anything.
 const CUSTOMER_SECRET: &str = "kQ7-customer-vX2-marked-secret-8Zt";
+const ACCESS_TOKEN: &str = "hT3-access-nW9-marked-token-4Lc";
+const REFRESH_TOKEN: &str = "rB8-refresh-yD1-marked-token-6Ps";
 
 #[test]
 fn no_secret_is_left_after_all_has_been_freed() {
@@ -31,6 +36,14 @@ fn no_secret_is_left_after_all_has_been_freed() {
 /// The pieces of secrets in the memory of the program, and where they are.
 fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     let program = Program::test("secrets", flavor);
+    let spacebring = SpacebringSandbox::beside(sandbox);
+    spacebring.add_client_with_secret("customer", CUSTOMER_SECRET);
+    let answer = format!(r#"{{"access_token":"{ACCESS_TOKEN}","refresh_token":"{REFRESH_TOKEN}","#);
+    let broken = Recorder::start(answer.clone());
+    let good = Recorder::start(answer + r#""token_type":"Bearer","expires_in":3600}"#);
+    let [silent, refused] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    let address = |of: &TcpListener| format!("http://{}", of.local_addr().expect("it has an address"));
+
     let (given, found) = (program.home().join("given"), program.home().join("found"));
     let secrets = [
         sandbox.client_id(),
@@ -42,34 +55,73 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     fs::write(&given, secrets.join("\n")).expect("it can be written");
     let mut command = program.command();
     // The environment is the kernel's to keep: no secrets in it.
-    command
-        .envs(sandbox.env().into_iter().filter(|(name, _)| name.ends_with("URL") || name.ends_with("FILE")));
-    command.env("SECRETS", &given).env("FOUND", &found);
+    let open = ["URL", "FILE", "NETWORK_ID"];
+    let variables = sandbox.env().into_iter().chain(spacebring.env());
+    command.envs(variables.filter(|(name, _)| open.iter().any(|end| name.ends_with(end))));
+    command.env("SECRETS", &given).env("FOUND", &found).env("SILENT", address(&silent));
+    command.env("REFUSED", address(&refused)).env("BROKEN", broken.url()).env("GOOD", good.url());
+    drop(refused);
+
+    let mut secrets =
+        [sandbox.client_secret(), sandbox.password(), CUSTOMER_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]
+            .map(str::to_owned)
+            .to_vec();
     let mut marks = Vec::new();
     program.talks_to(&mut command, |process, line, input| {
+        if let Some(url) = line.strip_prefix("paste ") {
+            let callback = spacebring.approve(url);
+            writeln!(input.as_ref().expect("it is open"), "{callback}").expect("it reads");
+            secrets.extend(parameters(&callback, &["code", "state"]));
+            return;
+        }
         assert_eq!(line, "done");
-        let mut secrets: Vec<_> = secrets.iter().skip(1).map(|secret| (*secret).to_owned()).collect();
-        secrets.retain(|secret| secret != sandbox.username());
         secrets.extend(fs::read_to_string(&found).expect("text").lines().map(str::to_owned));
-        assert!(secrets.len() >= 7 && secrets.iter().all(|secret| secret.len() >= PIECE), "{secrets:?}");
-        secrets.push(base64(&format!("{}:{}", sandbox.username(), sandbox.password())));
-        secrets.push(base64(&format!("customer:{CUSTOMER_SECRET}")));
+        for request in [&broken, &good].iter().flat_map(|recorder| recorder.requests()) {
+            let sent = parameters(&request, &["code_verifier", "client_assertion"]);
+            // The header of an assertion is the same for all.
+            secrets.extend(
+                sent.iter().map(|sent| sent.split_once('.').map_or(&**sent, |(_, rest)| rest).to_owned()),
+            );
+        }
+        secrets.sort();
+        secrets.dedup();
+        assert!(secrets.len() >= 25 && secrets.iter().all(|secret| secret.len() >= PIECE), "{secrets:#?}");
         marks = pieces_of(&secrets, process);
-        drop::<Option<ChildStdin>>(input.take());
+        drop(input.take());
     });
     let mode = fs::metadata(&found).expect("it was written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     marks
 }
 
+/// The values of these parameters of a query or a form.
+fn parameters(text: &str, names: &[&str]) -> Vec<String> {
+    let pairs = text.split(['?', '&', '\n']).filter_map(|pair| pair.trim_end().split_once('='));
+    pairs.filter(|(name, _)| names.contains(name)).map(|(_, value)| decoded(value)).collect()
+}
+
+fn decoded(value: &str) -> String {
+    let mut parts = value.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let byte = u8::from_str_radix(&part[..2], 16).expect("two digits");
+        text + &char::from(byte).to_string() + &part[2..]
+    })
+}
+
 fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("it lives");
     let mut memory = File::open(format!("/proc/{process}/mem")).expect("a child of ours");
-    let pieces: std::collections::HashMap<&[u8], usize> = secrets
-        .iter()
-        .enumerate()
-        .flat_map(|(number, secret)| secret.as_bytes().windows(PIECE).map(move |piece| (piece, number)))
-        .collect();
+    let mut pieces = HashMap::new();
+    let mut lengths = Vec::new();
+    for (number, secret) in secrets.iter().enumerate() {
+        for (shape, length) in shapes(secret) {
+            pieces.extend(shape.windows(length).map(|piece| (piece.to_owned(), number)));
+            lengths.push(length);
+        }
+    }
+    lengths.sort_unstable();
+    lengths.dedup();
     let mut marks = Vec::new();
     let mut looked_at = 0;
     for map in maps.lines() {
@@ -86,17 +138,21 @@ fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
             continue;
         }
         looked_at += bytes.len();
-        let mut last = None;
-        for (at, piece) in bytes.windows(PIECE).enumerate() {
-            let Some(&number) = pieces.get(piece) else { continue };
-            // One mark for each run of them.
-            if last.replace(at + 1) != Some(at) {
-                let (name, piece) =
-                    (fields.clone().next_back().unwrap_or(""), String::from_utf8_lossy(piece));
-                marks.push(format!(
-                    "secret {number} from {piece:?} on, in {name}, {} from its end",
-                    bytes.len() - at
-                ));
+        let name = fields.next_back().unwrap_or("");
+        // No shape of a secret holds a NUL, and most of memory is NULs.
+        for text in bytes.split(|&byte| byte == 0).filter(|text| text.len() >= PIECE) {
+            for length in &lengths {
+                // One mark for each text.
+                let hit = text.windows(*length).find_map(|piece| Some((piece, pieces.get(piece)?)));
+                if let Some((piece, number)) = hit {
+                    let piece = String::from_utf8_lossy(piece);
+                    let from_end = bytes.as_ptr_range().end as usize - text.as_ptr() as usize;
+                    marks.push(format!(
+                        "{:?}: {piece:?} in {name}, {from_end} from its end: {:?}",
+                        secrets[*number],
+                        String::from_utf8_lossy(text)
+                    ));
+                }
             }
         }
     }
@@ -104,12 +160,43 @@ fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
     marks
 }
 
-fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut digits = String::new();
-    for chunk in text.as_bytes().chunks_exact(3) {
-        let number = chunk.iter().fold(0_usize, |number, &byte| number << 8 | usize::from(byte));
-        digits.extend([18, 12, 6, 0].map(|shift| char::from(DIGITS[number >> shift & 63])));
+/// What a secret may look like, and how long a piece of it counts in that shape.
+fn shapes(secret: &str) -> Vec<(Vec<u8>, usize)> {
+    let encoded = |escaped: fn(u8) -> bool| {
+        secret.bytes().fold(String::new(), |mut text, byte| {
+            if escaped(byte) {
+                let _ = write!(text, "%{byte:02X}");
+            } else {
+                text.push(char::from(byte));
+            }
+            text
+        })
+    };
+    let all = encoded(|_| true);
+    let some = encoded(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte));
+    let mut shapes = vec![
+        (secret.as_bytes().to_vec(), PIECE),
+        (some.replace("%20", "+").into_bytes(), PIECE),
+        (some.into_bytes(), PIECE),
+        (all.to_lowercase().into_bytes(), 3 * PIECE),
+        (all.into_bytes(), 3 * PIECE),
+    ];
+    // At each of the three places in a group; what depends on the bytes around it is left out.
+    for at in 0..3.min(secret.len()) {
+        for last in [b"+/", b"-_"] {
+            shapes.push((base64(&secret.as_bytes()[at..], *last), PIECE / 3 * 4));
+        }
     }
-    digits
+    shapes
+}
+
+/// Of whole groups of three bytes.
+fn base64(bytes: &[u8], last: [u8; 2]) -> Vec<u8> {
+    let digits: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(last).collect();
+    let number = |group: &[u8]| group.iter().fold(0, |number, &byte| number << 8 | usize::from(byte));
+    bytes
+        .chunks_exact(3)
+        .map(number)
+        .flat_map(|number| [18, 12, 6, 0].map(|shift| digits[number >> shift & 63]))
+        .collect()
 }
