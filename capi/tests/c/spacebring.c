@@ -1,6 +1,8 @@
 // Spacebring through the C interface, against the sandbox. Lines "wait URL" and "paste URL" on standard output ask for a person
 // with a browser: for the first the callback is delivered, for the second it comes on standard input.
 
+#define _POSIX_C_SOURCE 200809L
+
 #include "check.h"
 
 typedef struct {
@@ -205,8 +207,16 @@ static void partner(void) {
     keyfob_client_free(client);
 }
 
+static void without_credentials(void) {
+    keyfob_client *client;
+    CHECK(unsetenv("SPACEBRING_CLIENT_SECRET") == 0);
+    IS(KEYFOB_NO_CREDENTIALS, keyfob_spacebring_customer_from_env(NULL, &client, &error));
+    IS(KEYFOB_NO_CREDENTIALS, keyfob_spacebring_partner_from_env(NULL, &client, &error));
+}
+
 int main(void) {
     customer();
     partner();
+    without_credentials();
     return 0;
 }

@@ -1,5 +1,9 @@
 // SpatiaFi through the C interface, against the sandbox.
 
+#define _POSIX_C_SOURCE 200809L
+
+#include <sys/stat.h>
+
 #include "check.h"
 
 typedef struct {
@@ -226,6 +230,23 @@ static void from_env(void) {
     keyfob_options_free(options);
 }
 
+// The file that a login has made counts without the variables.
+static void from_the_file(void) {
+    static char path[4096], warning[4096];
+    size_t len;
+    keyfob_client *client;
+    snprintf(path, sizeof path, "%s/.config/spatiafi/app_credentials.json", env("HOME"));
+    CHECK(unsetenv("SPATIAFI_CLIENT_ID") == 0 && unsetenv("SPATIAFI_CLIENT_SECRET") == 0);
+    CHECK(chmod(path, 0644) == 0);
+    OK(keyfob_spatiafi_from_env(NULL, &client, &error));
+    token_of(client);
+    OK(keyfob_warning(client, warning, sizeof warning, &len, &error));
+    CHECK(strstr(warning, path) != NULL && strstr(warning, "chmod 600") != NULL);
+    keyfob_client_free(client);
+    CHECK(remove(path) == 0);
+    IS(KEYFOB_NO_CREDENTIALS, keyfob_spatiafi_from_env(NULL, &client, &error));
+}
+
 int main(void) {
     tokens();
     a_get();
@@ -233,5 +254,6 @@ int main(void) {
     refusals();
     logins();
     from_env();
+    from_the_file();
     return 0;
 }
