@@ -538,6 +538,31 @@ fn longer_and_shorter_answers_than_expected_are_saved_whole() {
     }
 }
 
+/// Where room for the content was proved, and there is no more of it all the same.
+#[test]
+fn what_could_not_be_written_to_its_end_is_kept() {
+    let folder = Folder::new();
+    let path = folder.join("file");
+    let mut child = std::process::Command::new("sh");
+    // So many blocks at most in a file; what is longer is an error and no signal.
+    child.args(["-c", r#"trap '' XFSZ; ulimit -f 16; exec "$0" "$@""#]).arg(std::env::current_exe().unwrap());
+    child.args(["--exact", "child_that_has_no_room", "--ignored"]).env("CREDENTIALS", &path);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let names = folder.names();
+    assert!(names.len() == 1 && names[0].starts_with("file.unsaved-"), "{names:?}");
+    assert!(fs::read(folder.join(&names[0])).unwrap().starts_with(br#"{"client_id":"id""#));
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn child_that_has_no_room() {
+    let Some(path) = std::env::var_os("CREDENTIALS") else { return };
+    let prepared = CredentialsFile::new(PathBuf::from(path)).prepare(false).unwrap();
+    let answer = format!(r#"{{"client_id":"id","client_secret":"{:60000}"}}"#, "");
+    assert_eq!(prepared.save(answer.as_bytes()).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
+}
+
 #[test]
 fn an_existing_file_is_left_alone_unless_told() {
     let folder = Folder::new();

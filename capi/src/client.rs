@@ -83,7 +83,7 @@ impl Client {
         }
         let credentials = match save {
             Some(save) => login.run_with(save)?,
-            None => login.run(&spatiafi::credentials_file()?, false)?,
+            None => login.run(&spatiafi::credentials_file()?, false).map_err(unsaved)?,
         };
         Self::spatiafi(credentials, None, settings)
     }
@@ -292,6 +292,18 @@ impl PartnerClient {
         }
         Ok(revoked?)
     }
+}
+
+/// The error's own text says that the caller has the credentials, which it has where it saves them itself.
+fn unsaved(error: keyfob::Error) -> Failure {
+    let is_lost = error.unsaved().is_some();
+    let mut failure = Failure::from(error);
+    if is_lost {
+        "could not save the new app credentials, which the server will not show again: what could be written of them is \
+         beside their file, its name followed by .unsaved- and the time"
+            .clone_into(&mut failure.text);
+    }
+    failure
 }
 
 fn observed(source: CachingSource, on_renewed: Option<&Renewed>) -> CachingSource {
