@@ -22,7 +22,9 @@ impl Deadline {
 
 /// Waits until something can be read from it, or its end: whether that came in time.
 #[cfg(unix)]
-pub fn is_readable(from: &impl std::os::fd::AsFd, deadline: &Deadline) -> std::io::Result<bool> {
+pub fn is_readable(from: &std::fs::File, deadline: &Deadline) -> std::io::Result<bool> {
+    use std::os::fd::AsFd as _;
+
     use nix::errno::Errno;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     loop {

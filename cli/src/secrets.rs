@@ -158,6 +158,7 @@ impl Source {
 
     #[cfg(unix)]
     fn run(&self, command: &str) -> Result<Vec<u8>, Failure> {
+        use std::os::fd::OwnedFd;
         use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -173,7 +174,7 @@ impl Source {
         let mut child =
             shell.spawn().map_err(|e| Failure::unexpected(format!("could not run sh: {}", why(&e))))?;
         let deadline = Deadline::after(TIME);
-        let output = child.stdout.take().map(|pipe| drain(pipe, &deadline));
+        let output = child.stdout.take().map(|pipe| read(OwnedFd::from(pipe).into(), None, &deadline));
         let mut ended = || within(deadline.remaining(), || !matches!(child.try_wait(), Ok(None)));
         match output {
             Some(Ok(Some(secret))) if ended() => match child.wait() {
@@ -242,7 +243,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(unix)]
 fn read_all(file: File) -> io::Result<Option<Vec<u8>>> {
-    drain(file, &Deadline::after(TIME))
+    read(file, None, &Deadline::after(TIME))
 }
 
 #[cfg(not(unix))]
@@ -256,12 +257,6 @@ fn read_all(reader: File) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(secret))
 }
 
-/// Reads to the end, or gives up at the deadline: then `None`.
-#[cfg(unix)]
-fn drain(pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
-    read_until(pipe, deadline, 4096, |_| false)
-}
-
 /// A line of standard input, or what there is before its end. `None` if neither came in time.
 ///
 /// Without the buffer of the standard library, which is never wiped, and byte by byte as shells do: what comes after the
@@ -270,7 +265,7 @@ fn drain(pipe: impl io::Read + std::os::fd::AsFd, deadline: &Deadline) -> io::Re
 pub fn read_line(deadline: &Deadline) -> io::Result<Option<Secret>> {
     use std::os::fd::AsFd as _;
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let line = read_until(input, deadline, 1, |line| line.ends_with(b"\n"))?;
+    let line = read(input, Some(b'\n'), deadline)?;
     Ok(line.map(Secret::from))
 }
 
@@ -281,18 +276,14 @@ pub fn read_line(_: &Deadline) -> io::Result<Option<Secret>> {
     Ok(Some(Secret::from(line)))
 }
 
-/// Reads so many bytes at a time until it is whole or there is no more, or gives up at the deadline: then `None`.
+/// Reads up to this byte or the end, or gives up at the deadline: then `None`.
 #[cfg(unix)]
-fn read_until(
-    mut from: impl io::Read + std::os::fd::AsFd,
-    deadline: &Deadline,
-    at_a_time: usize,
-    is_whole: impl Fn(&[u8]) -> bool,
-) -> io::Result<Option<Vec<u8>>> {
+fn read(mut from: File, end: Option<u8>, deadline: &Deadline) -> io::Result<Option<Vec<u8>>> {
+    use io::Read as _;
     let mut secret = Vec::new();
     // Not on the stack, which nobody wipes.
-    let mut chunk = vec![0; at_a_time];
-    while !is_whole(&secret) {
+    let mut chunk = vec![0; if end.is_some() { 1 } else { 4096 }];
+    while end.is_none() || secret.last() != end.as_ref() {
         if !is_readable(&from, deadline)? {
             return Ok(None);
         }

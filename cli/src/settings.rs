@@ -73,8 +73,7 @@ fn http(ca_file: Option<PathBuf>, proxy: Option<String>, timeout: Option<Duratio
         // A name or password comes before an '@'.
         Some(proxy) if proxy.contains('@') => {
             return Err(Failure::invalid(
-                "--proxy holds a user name or password, which everyone on this machine can read on the command line: set \
-                 KEYFOB_PROXY instead",
+                "--proxy holds a user name or password, which others can read there: set KEYFOB_PROXY instead",
             ));
         }
         Some(proxy) => Some(proxy),

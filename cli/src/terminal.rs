@@ -1,11 +1,14 @@
 //! Questions to a person, where there is one.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use keyfob::{ErrorKind, Secret};
 
+use crate::clock::Deadline;
 use crate::failure::Failure;
 use crate::output::unreadable;
+use crate::secrets;
 #[cfg(unix)]
 use crate::signals;
 
@@ -18,8 +21,9 @@ pub fn ask(question: &str) -> Result<String, Failure> {
     let failed = |e| unreadable("the terminal", &e);
     let mut to = io::stderr();
     write!(to, "{question}").and_then(|()| to.flush()).map_err(failed)?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(failed)?;
+    // As long as it takes.
+    let answer = secrets::read_line(&Deadline::after(Duration::MAX)).map_err(failed)?;
+    let answer = answer.as_ref().and_then(Secret::expose_str).unwrap_or_default();
     match answer.trim_end_matches(['\r', '\n']) {
         "" => Err(nothing()),
         answer => Ok(answer.to_owned()),
@@ -40,7 +44,6 @@ fn restored<T>(ask: impl FnOnce() -> T) -> Result<T, Failure> {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::sync::mpsc::{self, RecvTimeoutError};
-    use std::time::Duration;
 
     use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
     use signal_hook::low_level::{emulate_default_handler, unregister};
