@@ -173,13 +173,14 @@ impl Deadline {
         self.started.elapsed()
     }
 
-    /// Sleeps, unless that would pass the deadline: then returns `false` at once.
+    /// Sleeps, unless that would pass the deadline: then returns `false` at once. Also `false` if it was passed all the same,
+    /// as on a busy machine: what follows has no time left.
     pub(crate) fn sleep(&self, wait: Duration) -> bool {
         let fits = wait < self.remaining();
         if fits {
             std::thread::sleep(wait);
         }
-        fits
+        fits && !self.has_passed()
     }
 }
 
@@ -241,6 +242,9 @@ mod tests {
         assert!(!deadline.sleep(Duration::from_secs(6)));
         assert!(deadline.elapsed() < Duration::from_secs(5), "refused at once");
         assert!(deadline.sleep(Duration::from_millis(1)));
+        // No sleep ends to the microsecond.
+        let near = Deadline::after(Duration::from_millis(20));
+        assert!(!near.sleep(Duration::from_micros(19_990)) && near.has_passed());
         assert!(Deadline::after(Duration::ZERO).has_passed());
         assert!(!Deadline::after(Duration::MAX).has_passed());
     }

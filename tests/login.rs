@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "what is measured runs on the machine's clock")]
 
+#[path = "support/port.rs"]
+mod port;
 mod support;
 
 use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use keyfob::flow::{AuthorizationCode, Login};
 use keyfob::{ClientAuth, Error, ErrorKind, Http, Token};
+use port::own_port;
 use support::{Server, answer};
 
 const TOKENS: &str = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","token_type":"Bearer"}"#;
@@ -494,7 +497,7 @@ fn what_cannot_be_waited_for_can_be_pasted() {
 #[test]
 fn a_port_is_open_for_one_login_and_no_longer() {
     let server = tokens();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = own_port();
     let redirect_uri = format!("http://{free}/callback");
     let start = || flow(&server, &redirect_uri).login(&Http::new(), ["a"]).unwrap();
     // Dropped without an end.

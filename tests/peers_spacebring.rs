@@ -4,6 +4,8 @@
 
 #[path = "support/peer.rs"]
 mod peer;
+#[path = "support/port.rs"]
+mod port;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -16,6 +18,7 @@ use keyfob::spacebring::{Customer, Partner, scope};
 use keyfob::{CachingSource, ClientAuth, Error, ErrorKind, Http, Token, TokenSource as _, ureq};
 use keyfob_sandbox::{Endpoint, Fault, SpacebringSandbox};
 use peer::{Browser, Peer, read_request};
+use port::own_port;
 use serde_json::json;
 
 const LOCAL: &str = "http://127.0.0.1:0/callback";
@@ -305,8 +308,8 @@ struct AtTheSandbox {
 impl AtTheSandbox {
     fn new() -> Self {
         let sandbox = SpacebringSandbox::start();
-        // A port that was free a moment ago: a callback can come again while the next login waits at it.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Always the same port: a callback can come again while the next login waits at it.
+        let free = own_port();
         let partner =
             Partner::new(sandbox.client_id(), sandbox.client_secret(), &format!("http://{free}/callback"))
                 .unwrap()

@@ -47,8 +47,8 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     let answer = format!(r#"{{"access_token":"{ACCESS_TOKEN}","refresh_token":"{REFRESH_TOKEN}","#);
     let broken = Recorder::start(answer.clone());
     let good = Recorder::start(answer + r#""token_type":"Bearer","expires_in":3600}"#);
-    let [silent, refused] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
-    let address = |of: &TcpListener| format!("http://{}", of.local_addr().expect("it has an address"));
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent_url = format!("http://{}", silent.local_addr().expect("it has an address"));
 
     let (given, found) = (program.home().join("given"), program.home().join("found"));
     let secrets = [
@@ -64,9 +64,9 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     let open = ["URL", "FILE", "NETWORK_ID"];
     let variables = sandbox.env().into_iter().chain(spacebring.env());
     command.envs(variables.filter(|(name, _)| open.iter().any(|end| name.ends_with(end))));
-    command.env("SECRETS", &given).env("FOUND", &found).env("SILENT", address(&silent));
-    command.env("REFUSED", address(&refused)).env("BROKEN", broken.url()).env("GOOD", good.url());
-    drop(refused);
+    command.env("SECRETS", &given).env("FOUND", &found).env("SILENT", silent_url);
+    // The system hands out no such port by itself: nobody listens there.
+    command.env("REFUSED", "http://127.0.0.1:1").env("BROKEN", broken.url()).env("GOOD", good.url());
 
     let mut secrets =
         [sandbox.client_secret(), sandbox.password(), CUSTOMER_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]
@@ -118,16 +118,16 @@ fn decoded(value: &str) -> String {
 fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("it lives");
     let mut memory = File::open(format!("/proc/{process}/mem")).expect("a child of ours");
-    let mut pieces = HashMap::new();
-    let mut lengths = Vec::new();
+    // By the bytes that each begins with: all of memory is looked up once.
+    let mut pieces: HashMap<Vec<u8>, Vec<(Vec<u8>, usize)>> = HashMap::new();
     for (number, secret) in secrets.iter().enumerate() {
         for (shape, length) in shapes(secret) {
-            pieces.extend(shape.windows(length).map(|piece| (piece.to_owned(), number)));
-            lengths.push(length);
+            for piece in shape.windows(length) {
+                let rest = (piece[PIECE..].to_owned(), number);
+                pieces.entry(piece[..PIECE].to_owned()).or_default().push(rest);
+            }
         }
     }
-    lengths.sort_unstable();
-    lengths.dedup();
     let mut marks = Vec::new();
     let mut looked_at = 0;
     for map in maps.lines() {
@@ -147,18 +147,19 @@ fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
         let name = fields.next_back().unwrap_or("");
         // No shape of a secret holds a NUL, and most of memory is NULs.
         for text in bytes.split(|&byte| byte == 0).filter(|text| text.len() >= PIECE) {
-            for length in &lengths {
-                // One mark for each text.
-                let hit = text.windows(*length).find_map(|piece| Some((piece, pieces.get(piece)?)));
-                if let Some((piece, number)) = hit {
-                    let piece = String::from_utf8_lossy(piece);
-                    let from_end = bytes.as_ptr_range().end as usize - text.as_ptr() as usize;
-                    marks.push(format!(
-                        "{:?}: {piece:?} in {name}, {from_end} from its end: {:?}",
-                        secrets[*number],
-                        String::from_utf8_lossy(text)
-                    ));
-                }
+            // One mark for each text.
+            let hit = (0..=text.len() - PIECE).find_map(|at| {
+                let (start, rest) = text[at..].split_at(PIECE);
+                let (end, number) = pieces.get(start)?.iter().find(|(end, _)| rest.starts_with(end))?;
+                Some((String::from_utf8_lossy(&text[at..at + PIECE + end.len()]), number))
+            });
+            if let Some((piece, number)) = hit {
+                let from_end = bytes.as_ptr_range().end as usize - text.as_ptr() as usize;
+                marks.push(format!(
+                    "{:?}: {piece:?} in {name}, {from_end} from its end: {:?}",
+                    secrets[*number],
+                    String::from_utf8_lossy(text)
+                ));
             }
         }
     }

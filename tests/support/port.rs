@@ -1,0 +1,15 @@
+//! A port for who opens and closes it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// None of those that the system hands out: while it is closed, nobody gets it.
+pub fn own_port() -> SocketAddr {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let all = 20_000..32_000_u16;
+    let first = process::id() as usize + NEXT.fetch_add(1, Relaxed);
+    let mut addresses =
+        all.clone().cycle().skip(first % all.len()).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    addresses.find(|&address| TcpListener::bind(address).is_ok()).expect("a port is free")
+}
