@@ -195,8 +195,14 @@ impl PreparedFile {
     }
 }
 
-/// A variable of the environment; empty counts as unset.
-pub(crate) fn env_var(name: &str) -> Result<Option<String>, Error> {
+/// What says what a variable is, `None` if it is not set.
+pub(crate) type Variables<'a> = dyn Fn(&str) -> Result<Option<String>, Error> + 'a;
+
+/// A variable of the environment; `None` if it is unset or empty.
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not UTF-8.
+pub fn env_var(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),

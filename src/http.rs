@@ -18,6 +18,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Timeout};
 
 use crate::clock::{Deadline, LONGEST};
+use crate::credentials::{Variables, env_var};
 use crate::endpoint::{Endpoint, has_bad_port, is_plain_http};
 use crate::resolver::{ResolveError, Resolver, literal};
 use crate::wire::TokenAnswer;
@@ -101,14 +102,23 @@ impl Http {
     /// # Errors
     /// As [`with_ca_file`](Self::with_ca_file) and [`with_proxy`](Self::with_proxy).
     pub fn from_env() -> Result<Self, Error> {
-        let mut http = Self::new();
-        if let Some(path) = crate::credentials::env_var("KEYFOB_CA_FILE")? {
-            http = http.with_ca_file(path)?;
+        Self::new().with_variables(&env_var)
+    }
+
+    /// Sets what these variables say, as [`from_env`](Self::from_env), and leaves the rest as it is. See
+    /// [`SpatiaFi::with_variables`](crate::SpatiaFi::with_variables).
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env), and what `variable` fails with.
+    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
+        if let Some(path) = variable("KEYFOB_CA_FILE")? {
+            self = self.with_ca_file(path)?;
         }
-        match crate::credentials::env_var("KEYFOB_PROXY")?.as_deref() {
-            None => Ok(http),
-            Some("env") => http.with_proxy_from_env(),
-            Some(url) => http.with_proxy(url),
+        // It may hold a password.
+        match variable("KEYFOB_PROXY")?.map(Secret::from).as_ref().and_then(Secret::expose_str) {
+            None => Ok(self),
+            Some("env") => self.with_proxy_from_env(),
+            Some(url) => self.with_proxy(url),
         }
     }
 

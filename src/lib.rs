@@ -37,7 +37,7 @@ pub use agent::{AgentBuilder, Auth, classify, classify_answer};
 pub use basic::{Basic, ClientSecretBasic};
 pub use client_auth::ClientAuth;
 pub use clock::Clock;
-pub use credentials::{ClientCredentials, CredentialsFile, PreparedFile};
+pub use credentials::{ClientCredentials, CredentialsFile, PreparedFile, env_var};
 pub use error::{Error, ErrorKind};
 pub use http::Http;
 pub use secret::Secret;

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use ureq::Agent;
 
 use crate::clock::Deadline;
-use crate::credentials::env_var;
+use crate::credentials::Variables;
 use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
+use crate::redirect::RedirectUri;
 use crate::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName,
-    Secret, Token, TokenSource, TokenStore, check,
+    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, ClientCredentials, Error, ErrorKind, FileStore,
+    Http, RecordName, Secret, Token, TokenSource, TokenStore, check, env_var,
 };
 
 pub use pages::Pages;
@@ -36,7 +37,7 @@ const REVOKE_PATH: &str = "/oauth2/revoke";
 const NETWORK_HEADER: &str = "spacebring-network-id";
 
 /// Where a login ends unless the environment says otherwise.
-const REDIRECT_URI: &str = "http://127.0.0.1:8765/callback";
+pub const REDIRECT_URI: &str = "http://127.0.0.1:8765/callback";
 
 /// A customer of Spacebring: HTTP Basic on every call.
 ///
@@ -69,19 +70,25 @@ impl Customer {
     /// [`NoCredentials`](ErrorKind::NoCredentials) if id or secret is not set;
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self::from_variables(&env_var)?.with_http(Http::from_env()?))
+        let found = credentials_from_env()?;
+        Self::new(found.client_id(), found.client_secret().clone())?
+            .with_http(Http::from_env()?)
+            .with_variables(&env_var)
     }
 
-    fn from_variables(variable: &Variable<'_>) -> Result<Self, Error> {
-        let (id, secret) = credentials(variable)?;
-        let mut customer = Self::new(&id, secret)?;
+    /// Sets what `SPACEBRING_NETWORK_ID` and `SPACEBRING_API_URL` say, and leaves the rest as it is: see
+    /// [`SpatiaFi::with_variables`](crate::SpatiaFi::with_variables).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad one, and what `variable` fails with.
+    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
         if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            customer = customer.with_network(&id)?;
+            self = self.with_network(&id)?;
         }
         if let Some(url) = variable("SPACEBRING_API_URL")? {
-            customer = customer.with_api_url(&url)?;
+            self = self.with_api_url(&url)?;
         }
-        Ok(customer)
+        Ok(self)
     }
 
     /// Names the network, by its UUID, on each request. Default: none is named.
@@ -200,31 +207,40 @@ impl Partner {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable; [`Store`](ErrorKind::Store) if there is no home
     /// folder to keep tokens in.
     pub fn from_env() -> Result<Self, Error> {
-        let partner = Self::from_variables(&env_var)?.with_http(Http::from_env()?);
+        let found = credentials_from_env()?;
         let profile = env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
-        partner.with_store(Arc::new(FileStore::from_env()?), &profile)
+        Self::new(found.client_id(), found.client_secret().clone(), REDIRECT_URI)?
+            .with_http(Http::from_env()?)
+            .with_store(Arc::new(FileStore::from_env()?), &profile)?
+            .with_variables(&env_var)
     }
 
-    fn from_variables(variable: &Variable<'_>) -> Result<Self, Error> {
-        let (id, secret) = credentials(variable)?;
-        let redirect_uri = variable("SPACEBRING_REDIRECT_URI")?;
-        let mut partner = Self::new(&id, secret, redirect_uri.as_deref().unwrap_or(REDIRECT_URI))?;
+    /// Sets what `SPACEBRING_REDIRECT_URI`, `SPACEBRING_NETWORK_ID`, `SPACEBRING_API_URL`, `SPACEBRING_AUTHORIZE_URL`,
+    /// `SPACEBRING_TOKEN_URL` and `SPACEBRING_REVOKE_URL` say, and leaves the rest as it is: see
+    /// [`SpatiaFi::with_variables`](crate::SpatiaFi::with_variables).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad one, and what `variable` fails with.
+    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
+        if let Some(redirect_uri) = variable("SPACEBRING_REDIRECT_URI")? {
+            self.flow.redirect_uri = RedirectUri::new(&redirect_uri)?;
+        }
         if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            partner = partner.with_network(&id)?;
+            self = self.with_network(&id)?;
         }
         if let Some(url) = variable("SPACEBRING_API_URL")? {
-            partner = partner.with_api_url(&url)?;
+            self = self.with_api_url(&url)?;
         }
         if let Some(url) = variable("SPACEBRING_AUTHORIZE_URL")? {
-            partner = partner.with_authorize_url(&url)?;
+            self = self.with_authorize_url(&url)?;
         }
         if let Some(url) = variable("SPACEBRING_TOKEN_URL")? {
-            partner = partner.with_token_url(&url)?;
+            self = self.with_token_url(&url)?;
         }
         if let Some(url) = variable("SPACEBRING_REVOKE_URL")? {
-            partner = partner.with_revoke_url(&url)?;
+            self = self.with_revoke_url(&url)?;
         }
-        Ok(partner)
+        Ok(self)
     }
 
     /// Names the network, by its UUID, on each request to the API, where most need it. Default: none is named.
@@ -467,10 +483,15 @@ impl Api {
     }
 }
 
-/// A variable of the environment.
-type Variable<'a> = dyn Fn(&str) -> Result<Option<String>, Error> + 'a;
+/// The credentials of the environment: `SPACEBRING_CLIENT_ID` and `SPACEBRING_CLIENT_SECRET`.
+///
+/// # Errors
+/// [`NoCredentials`](ErrorKind::NoCredentials) if one is not set, [`InvalidInput`](ErrorKind::InvalidInput) if one is no use.
+pub fn credentials_from_env() -> Result<ClientCredentials, Error> {
+    credentials(&env_var)
+}
 
-fn credentials(variable: &Variable<'_>) -> Result<(String, Secret), Error> {
+fn credentials(variable: &Variables<'_>) -> Result<ClientCredentials, Error> {
     let needed = |name: &str| {
         variable(name)?.ok_or_else(|| {
             let text = format!(
@@ -479,7 +500,7 @@ fn credentials(variable: &Variable<'_>) -> Result<(String, Secret), Error> {
             Error::new(ErrorKind::NoCredentials, text)
         })
     };
-    Ok((needed("SPACEBRING_CLIENT_ID")?, needed("SPACEBRING_CLIENT_SECRET")?.into()))
+    ClientCredentials::new(&needed("SPACEBRING_CLIENT_ID")?, needed("SPACEBRING_CLIENT_SECRET")?)
 }
 
 /// 8-4-4-4-12 hexadecimal digits (RFC 9562 4).
@@ -502,16 +523,17 @@ mod tests {
 
     const NETWORK: &str = "6f1b7c1e-3a52-4C8E-9d0b-2b7f5a4e8c10";
 
-    /// An environment with id and secret and what else is given.
-    fn env<'a>(more: &'a [(&str, &str)]) -> impl Fn(&str) -> Result<Option<String>, Error> + 'a {
-        move |name| {
-            let basics = [("SPACEBRING_CLIENT_ID", "i"), ("SPACEBRING_CLIENT_SECRET", "s")];
-            let mut all = more.iter().chain(&basics);
-            Ok(all
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-                .filter(|v| !v.is_empty()))
-        }
+    /// An environment.
+    fn env<'a>(all: &'a [(&str, &str)]) -> impl Fn(&str) -> Result<Option<String>, Error> + 'a {
+        move |name| Ok(all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn customer_of(env: &[(&str, &str)]) -> Result<Customer, Error> {
+        Customer::new("i", "s")?.with_variables(&self::env(env))
+    }
+
+    fn partner_of(env: &[(&str, &str)]) -> Result<Partner, Error> {
+        Partner::new("i", "s", REDIRECT_URI)?.with_variables(&self::env(env))
     }
 
     #[track_caller]
@@ -549,25 +571,29 @@ mod tests {
 
     #[test]
     fn a_customer_from_the_environment() {
-        let customer = Customer::from_variables(&env(&[])).unwrap();
+        let customer = customer_of(&[]).unwrap();
         assert_eq!((customer.api_url(), customer.api.network.as_deref()), (API_URL, None));
-        let customer = Customer::from_variables(&env(&[
-            ("SPACEBRING_NETWORK_ID", NETWORK),
-            ("SPACEBRING_API_URL", "http://127.0.0.1:1/"),
-        ]))
-        .unwrap();
+        let customer =
+            customer_of(&[("SPACEBRING_NETWORK_ID", NETWORK), ("SPACEBRING_API_URL", "http://127.0.0.1:1/")])
+                .unwrap();
         assert_eq!(
             (customer.api_url(), customer.api.network.as_deref()),
             ("http://127.0.0.1:1", Some(NETWORK))
         );
-        for name in ["SPACEBRING_CLIENT_ID", "SPACEBRING_CLIENT_SECRET"] {
+        assert!(customer_of(&[("SPACEBRING_NETWORK_ID", "x")]).is_err());
+    }
+
+    #[test]
+    fn credentials_of_the_environment() {
+        let both = [("SPACEBRING_CLIENT_ID", "i"), ("SPACEBRING_CLIENT_SECRET", "s")];
+        let found = credentials(&env(&both)).unwrap();
+        assert_eq!((found.client_id(), found.client_secret().expose()), ("i", &b"s"[..]));
+        for (one, missing) in [(both[0], both[1].0), (both[1], both[0].0)] {
             let text = format!(
-                "{name} is not set: set it to what Spacebring shows under Network Settings, Developers"
+                "{missing} is not set: set it to what Spacebring shows under Network Settings, Developers"
             );
-            refused(Customer::from_variables(&env(&[(name, "")])), ErrorKind::NoCredentials, &text);
-            refused(Partner::from_variables(&env(&[(name, "")])), ErrorKind::NoCredentials, &text);
+            refused(credentials(&env(&[one])), ErrorKind::NoCredentials, &text);
         }
-        assert!(Customer::from_variables(&env(&[("SPACEBRING_NETWORK_ID", "x")])).is_err());
     }
 
     fn urls(partner: &Partner) -> [String; 3] {
@@ -577,7 +603,7 @@ mod tests {
 
     #[test]
     fn a_partner_from_the_environment() {
-        let partner = Partner::from_variables(&env(&[("SPACEBRING_REDIRECT_URI", "")])).unwrap();
+        let partner = partner_of(&[]).unwrap();
         assert_eq!(
             urls(&partner),
             [
@@ -594,11 +620,11 @@ mod tests {
                 .contains("&redirect_uri=http%3A%2F%2F127.0.0.1%3A8765%2Fcallback&")
         );
 
-        let partner = Partner::from_variables(&env(&[
+        let partner = partner_of(&[
             ("SPACEBRING_API_URL", "http://127.0.0.1:1"),
             ("SPACEBRING_TOKEN_URL", "http://127.0.0.1:2/t"),
             ("SPACEBRING_REDIRECT_URI", "https://app.example/"),
-        ]))
+        ])
         .unwrap();
         let expected = [
             "http://127.0.0.1:1/oauth2/authorize",
@@ -607,10 +633,7 @@ mod tests {
         ];
         assert_eq!(urls(&partner), expected);
         for name in ["REDIRECT_URI", "NETWORK_ID", "API_URL", "AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL"] {
-            assert!(
-                Partner::from_variables(&env(&[(&format!("SPACEBRING_{name}"), "bad")])).is_err(),
-                "{name}"
-            );
+            assert!(partner_of(&[(&format!("SPACEBRING_{name}"), "bad")]).is_err(), "{name}");
         }
     }
 

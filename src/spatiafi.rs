@@ -9,12 +9,12 @@ use std::{env, fmt, io};
 
 use ureq::Agent;
 
-use crate::credentials::env_var;
+use crate::credentials::Variables;
 use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AppCredentials, BasicToken, ClientAssertion};
 use crate::{
     AgentBuilder, Auth, CachingSource, ClientCredentials, CredentialsFile, Error, ErrorKind, FileStore, Http,
-    RecordName, Secret, TokenStore,
+    RecordName, Secret, TokenStore, env_var,
 };
 
 /// Where tokens are issued.
@@ -79,25 +79,67 @@ impl SpatiaFi {
     /// [`NoCredentials`](ErrorKind::NoCredentials) if there are none; [`InvalidInput`](ErrorKind::InvalidInput) for a
     /// bad variable; [`Store`](ErrorKind::Store) for a bad file.
     pub fn from_env() -> Result<Self, Error> {
-        let mut warnings = Vec::new();
-        let credentials = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
-            Some(credentials) => credentials,
-            None => from_file(&mut warnings)?,
+        let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
+            Some(credentials) => Self::new(credentials),
+            None => Self::from_file()?,
         };
         let profile = env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
-        let mut spatiafi = Self { warnings, ..Self::new(credentials) }
+        spatiafi
             .with_http(Http::from_env()?)
-            .with_store(Arc::new(FileStore::from_env()?), &profile);
-        if let Some(url) = env_var("SPATIAFI_AUTH_URL")? {
-            spatiafi = spatiafi.with_auth_url(&url)?;
+            .with_store(Arc::new(FileStore::from_env()?), &profile)
+            .with_variables(&env_var)
+    }
+
+    /// With the app credentials in the official client's file ([`credentials_file`]), at the public service.
+    ///
+    /// # Errors
+    /// [`NoCredentials`](ErrorKind::NoCredentials) if there are none; [`Store`](ErrorKind::Store) for a bad file.
+    pub fn from_file() -> Result<Self, Error> {
+        let file = credentials_file()?;
+        let credentials = file.load()?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NoCredentials,
+                format!(
+                    "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or run \
+                     `keyfob spatiafi login` to make {}",
+                    crate::file::shown(file.path())
+                ),
+            )
+        })?;
+        Ok(Self { warnings: file.warning().into_iter().collect(), ..Self::new(credentials) })
+    }
+
+    /// Sets what `SPATIAFI_AUTH_URL`, `SPATIAFI_TOKEN_URL` and `SPATIAFI_API_URL` say, and leaves the rest as it is.
+    ///
+    /// `variable` says what a variable is, `None` if it is not set: [`env_var`], or a function that knows better for some of
+    /// them, because they have been given in another way. A variable that it does not look up does no harm, however
+    /// bad it is.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), keyfob::Error> {
+    /// # let credentials = keyfob::ClientCredentials::new("id", "secret")?;
+    /// let given = |name: &str| match name {
+    ///     "SPATIAFI_API_URL" => Ok(Some("https://api.example.com".to_owned())),
+    ///     _ => keyfob::env_var(name),
+    /// };
+    /// let spatiafi = keyfob::SpatiaFi::new(credentials).with_variables(&given)?;
+    /// assert_eq!(spatiafi.api_url(), "https://api.example.com");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`with_api_url`](Self::with_api_url), and what `variable` fails with.
+    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
+        if let Some(url) = variable("SPATIAFI_AUTH_URL")? {
+            self = self.with_auth_url(&url)?;
         }
-        if let Some(url) = env_var("SPATIAFI_TOKEN_URL")? {
-            spatiafi = spatiafi.with_token_url(&url)?;
+        if let Some(url) = variable("SPATIAFI_TOKEN_URL")? {
+            self = self.with_token_url(&url)?;
         }
-        match env_var("SPATIAFI_API_URL")? {
-            Some(url) => spatiafi.with_api_url(&url),
-            None => Ok(spatiafi),
+        if let Some(url) = variable("SPATIAFI_API_URL")? {
+            self = self.with_api_url(&url)?;
         }
+        Ok(self)
     }
 
     /// Sets the transport. Default: [`Http::new`].
@@ -332,22 +374,6 @@ pub fn credentials_file() -> Result<CredentialsFile, Error> {
                  SPATIAFI_CLIENT_SECRET",
             )
         })
-}
-
-fn from_file(warnings: &mut Vec<String>) -> Result<ClientCredentials, Error> {
-    let file = credentials_file()?;
-    let credentials = file.load()?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::NoCredentials,
-            format!(
-                "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to \
-                 make {}",
-                crate::file::shown(file.path())
-            ),
-        )
-    })?;
-    warnings.extend(file.warning());
-    Ok(credentials)
 }
 
 #[derive(Clone, Copy)]

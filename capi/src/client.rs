@@ -16,16 +16,8 @@ use crate::options::{Renewed, Settings};
 
 /// A service and the credentials for it.
 pub enum Client {
-    /// With what is unsafe about the file that the credentials come from.
-    SpatiaFi {
-        spatiafi: Box<SpatiaFi>,
-        signed: Signed,
-        warning: Option<String>,
-    },
-    Customer {
-        customer: Box<Customer>,
-        agent: Agent,
-    },
+    SpatiaFi { spatiafi: Box<SpatiaFi>, signed: Signed },
+    Customer { customer: Box<Customer>, agent: Agent },
     Partner(Arc<PartnerClient>),
 }
 
@@ -45,27 +37,14 @@ pub struct PartnerClient {
 }
 
 impl Client {
-    pub fn spatiafi(
-        credentials: ClientCredentials,
-        warning: Option<String>,
-        settings: &Settings,
-    ) -> Result<Self, Failure> {
-        let mut spatiafi = SpatiaFi::new(credentials).with_http(settings.http()?);
+    pub fn spatiafi(mut spatiafi: SpatiaFi, settings: &Settings) -> Result<Self, Failure> {
+        spatiafi = spatiafi.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
         if let Some((store, profile)) = settings.store()? {
             spatiafi = spatiafi.with_store(store, &profile);
         }
-        if let Some(url) = &settings.auth_url {
-            spatiafi = spatiafi.with_auth_url(url)?;
-        }
-        if let Some(url) = &settings.token_url {
-            spatiafi = spatiafi.with_token_url(url)?;
-        }
-        if let Some(url) = &settings.api_url {
-            spatiafi = spatiafi.with_api_url(url)?;
-        }
         let source = Arc::new(observed(spatiafi.source()?, settings.on_renewed.as_ref()));
         let agent = agent(spatiafi.agent_builder(source.clone())?, settings.call_timeout)?;
-        Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent }, warning })
+        Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent } })
     }
 
     /// Makes app credentials, which `save` keeps, and goes on with them.
@@ -76,7 +55,7 @@ impl Client {
         save: Option<impl FnOnce(&[u8]) -> std::io::Result<()>>,
     ) -> Result<Self, Failure> {
         // Tried on a client that asks for nothing: what the server makes, it makes once.
-        Self::spatiafi(ClientCredentials::new("checked", "-".repeat(32))?, None, settings)?;
+        Self::spatiafi(SpatiaFi::new(ClientCredentials::new("checked", "-".repeat(32))?), settings)?;
         let mut login = spatiafi::Login::new(username, password).with_http(settings.http()?);
         if let Some(url) = &settings.auth_url {
             login = login.with_auth_url(url);
@@ -85,41 +64,21 @@ impl Client {
             Some(save) => login.run_with(save)?,
             None => login.run(&spatiafi::credentials_file()?, false).map_err(unsaved)?,
         };
-        Self::spatiafi(credentials, None, settings)
+        Self::spatiafi(SpatiaFi::new(credentials), settings)
     }
 
     pub fn customer(customer: Customer, settings: &Settings) -> Result<Self, Failure> {
-        let mut customer = customer.with_http(settings.http()?);
-        if let Some(id) = &settings.network_id {
-            customer = customer.with_network(id)?;
-        }
-        if let Some(url) = &settings.api_url {
-            customer = customer.with_api_url(url)?;
-        }
+        let customer =
+            customer.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
         let agent = agent(customer.agent_builder()?, settings.call_timeout)?;
         Ok(Self::Customer { customer: Box::new(customer), agent })
     }
 
     /// With the tokens of an earlier login, if the store has any.
     pub fn partner(mut partner: Partner, settings: &Settings) -> Result<Self, Failure> {
-        partner = partner.with_http(settings.http()?);
+        partner = partner.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
         if let Some((store, profile)) = settings.store()? {
             partner = partner.with_store(store, &profile)?;
-        }
-        if let Some(id) = &settings.network_id {
-            partner = partner.with_network(id)?;
-        }
-        if let Some(url) = &settings.api_url {
-            partner = partner.with_api_url(url)?;
-        }
-        if let Some(url) = &settings.authorize_url {
-            partner = partner.with_authorize_url(url)?;
-        }
-        if let Some(url) = &settings.token_url {
-            partner = partner.with_token_url(url)?;
-        }
-        if let Some(url) = &settings.revoke_url {
-            partner = partner.with_revoke_url(url)?;
         }
         if settings.without_state {
             partner = partner.without_state();
@@ -227,12 +186,12 @@ impl Client {
     /// What went on all the same, but should be known. Empty if nothing.
     pub fn warning(&self) -> String {
         let (unsafe_file, source) = match self {
-            Self::SpatiaFi { signed, warning, .. } => (warning.clone(), Some(signed.source.clone())),
-            Self::Customer { .. } => (None, None),
-            Self::Partner(partner) => (None, partner.signed().ok().map(|signed| signed.source)),
+            Self::SpatiaFi { spatiafi, signed } => (spatiafi.warnings(), Some(signed.source.clone())),
+            Self::Customer { .. } => (&[][..], None),
+            Self::Partner(partner) => (&[][..], partner.signed().ok().map(|signed| signed.source)),
         };
         let unsaved = source.and_then(|source| source.warning()).map(|warning| warning.to_string());
-        unsafe_file.into_iter().chain(unsaved).collect::<Vec<_>>().join("\n")
+        unsafe_file.iter().cloned().chain(unsaved).collect::<Vec<_>>().join("\n")
     }
 
     /// For what only partners can do.

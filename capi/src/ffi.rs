@@ -17,11 +17,10 @@ use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use keyfob::spacebring::{Customer, Partner};
-use keyfob::{ClientCredentials, Secret};
+use keyfob::spacebring::{Customer, Partner, REDIRECT_URI, credentials_from_env};
+use keyfob::{ClientCredentials, Secret, SpatiaFi, env_var};
 
 use crate::client::{Client, Login};
-use crate::environment;
 use crate::failure::{self, Failure, keyfob_status};
 use crate::options::Settings;
 use keyfob_status::{KEYFOB_OK, KEYFOB_PANIC, KEYFOB_STOPPED};
@@ -704,7 +703,7 @@ pub unsafe extern "C" fn keyfob_spatiafi_new(
                 text("client secret", client_secret, client_secret_len)?,
             )
         };
-        out.put(new_client(Client::spatiafi(ClientCredentials::new(id, secret)?, None, &settings)?));
+        out.put(new_client(Client::spatiafi(SpatiaFi::new(ClientCredentials::new(id, secret)?), &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -728,8 +727,12 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
         let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        let (credentials, warning) = environment::spatiafi(&mut settings)?;
-        out.put(new_client(Client::spatiafi(credentials, warning, &settings)?));
+        settings.environment = Some(env_var);
+        let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
+            Some(credentials) => SpatiaFi::new(credentials),
+            None => SpatiaFi::from_file()?,
+        };
+        out.put(new_client(Client::spatiafi(spatiafi, &settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -828,7 +831,9 @@ pub unsafe extern "C" fn keyfob_spacebring_customer_from_env(
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
         let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        let customer = environment::customer(&mut settings)?;
+        settings.environment = Some(env_var);
+        let found = credentials_from_env()?;
+        let customer = Customer::new(found.client_id(), found.client_secret().clone())?;
         out.put(new_client(Client::customer(customer, &settings)?));
         Ok(())
     };
@@ -890,7 +895,9 @@ pub unsafe extern "C" fn keyfob_spacebring_partner_from_env(
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
         let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        let partner = environment::partner(&mut settings)?;
+        settings.environment = Some(env_var);
+        let found = credentials_from_env()?;
+        let partner = Partner::new(found.client_id(), found.client_secret().clone(), REDIRECT_URI)?;
         out.put(new_client(Client::partner(partner, &settings)?));
         Ok(())
     };

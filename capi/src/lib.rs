@@ -2,7 +2,6 @@
 #![deny(unsafe_code)]
 
 mod client;
-mod environment;
 mod failure;
 #[allow(unsafe_code, reason = "the boundary: pointers come in and go out here, and nowhere else")]
 mod ffi;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyfob::{FileStore, Http, Secret, Token, TokenStore};
+use keyfob::{Error, FileStore, Http, Secret, Token, TokenStore};
 
 use crate::failure::Failure;
 
@@ -13,12 +13,15 @@ pub type Renewed = Arc<dyn Fn(&Token) + Send + Sync>;
 /// Where tokens are kept, and under which profile.
 pub type Store = (Arc<dyn TokenStore>, String);
 
+/// What says what a variable is.
+pub type Environment = fn(&str) -> Result<Option<String>, Error>;
+
 /// What was set. `None` is the default.
 #[derive(Clone, Default)]
 pub struct Settings {
+    /// What counts where nothing was set: the variables of the environment, for a client from there.
+    pub environment: Option<Environment>,
     pub store: Option<String>,
-    /// That of the environment, in use if no folder is named.
-    pub default_store: Option<FileStore>,
     pub profile: Option<String>,
     pub ca_file: Option<String>,
     /// It may hold a password.
@@ -40,17 +43,29 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What was set in the place of a variable, and else the variable itself.
+    pub fn variable(&self, name: &str) -> Result<Option<String>, Error> {
+        let set = match name {
+            "KEYFOB_CA_FILE" => &self.ca_file,
+            "KEYFOB_PROFILE" => &self.profile,
+            "SPATIAFI_AUTH_URL" => &self.auth_url,
+            "SPATIAFI_API_URL" | "SPACEBRING_API_URL" => &self.api_url,
+            "SPATIAFI_TOKEN_URL" | "SPACEBRING_TOKEN_URL" => &self.token_url,
+            "SPACEBRING_AUTHORIZE_URL" => &self.authorize_url,
+            "SPACEBRING_REVOKE_URL" => &self.revoke_url,
+            "SPACEBRING_NETWORK_ID" => &self.network_id,
+            "KEYFOB_PROXY" => &self.proxy.as_ref().and_then(Secret::expose_str).map(str::to_owned),
+            _ => &None,
+        };
+        match (set, self.environment) {
+            (None, Some(environment)) => environment(name),
+            (set, _) => Ok(set.clone()),
+        }
+    }
+
     /// The transport.
     pub fn http(&self) -> Result<Http, Failure> {
-        let mut http = Http::new();
-        if let Some(path) = &self.ca_file {
-            http = http.with_ca_file(path)?;
-        }
-        match self.proxy.as_ref().and_then(Secret::expose_str) {
-            None => {}
-            Some("env") => http = http.with_proxy_from_env()?,
-            Some(url) => http = http.with_proxy(url)?,
-        }
+        let mut http = Http::new().with_variables(&|name| self.variable(name))?;
         if let Some(user_agent) = &self.user_agent {
             http = http.with_user_agent(user_agent)?;
         }
@@ -65,15 +80,15 @@ impl Settings {
 
     /// If tokens are kept anywhere but in memory.
     pub fn store(&self) -> Result<Option<Store>, Failure> {
-        let store = match (&self.store, &self.default_store) {
-            (Some(folder), _) if folder.contains(char::is_control) => {
+        let store = match &self.store {
+            Some(folder) if folder.contains(char::is_control) => {
                 return Err(Failure::invalid("the store's folder holds a control character: remove it"));
             }
-            (Some(folder), _) => FileStore::new(folder),
-            (None, Some(store)) => store.clone(),
-            (None, None) => return Ok(None),
+            Some(folder) => FileStore::new(folder),
+            None if self.environment.is_some() => FileStore::from_env()?,
+            None => return Ok(None),
         };
-        let profile = self.profile.clone().unwrap_or_else(|| "default".to_owned());
+        let profile = self.variable("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
         Ok(Some((Arc::new(store), profile)))
     }
 }

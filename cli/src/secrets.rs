@@ -7,14 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fmt};
 
-use keyfob::{ErrorKind, Secret};
+use keyfob::{ErrorKind, Secret, env_var};
 
 use crate::clock::Deadline;
 #[cfg(unix)]
 use crate::clock::{is_readable, within};
 use crate::failure::Failure;
 use crate::output::{unreadable, warn, why};
-use crate::settings::variable;
 
 /// Every variable that holds a secret.
 pub const NAMES: [&str; 3] = ["SPATIAFI_CLIENT_SECRET", "SPATIAFI_PASSWORD", "SPACEBRING_CLIENT_SECRET"];
@@ -64,16 +63,16 @@ pub fn get(name: &'static str) -> Result<Option<Secret>, Failure> {
 /// The one place that is set, if there is one. Nothing is read.
 pub fn find(name: &'static str) -> Result<Option<Source>, Failure> {
     let mut found = Vec::new();
-    if variable(name)?.is_some() {
+    if env_var(name)?.is_some() {
         found.push(Place::Variable);
     }
-    if let Some(path) = variable(&format!("{name}_FILE"))? {
+    if let Some(path) = env_var(&format!("{name}_FILE"))? {
         found.push(Place::File(path.into()));
     }
-    if let Some(number) = variable(&format!("{name}_FD"))? {
+    if let Some(number) = env_var(&format!("{name}_FD"))? {
         found.push(Place::Descriptor(number));
     }
-    if let Some(command) = variable(&format!("{name}_CMD"))? {
+    if let Some(command) = env_var(&format!("{name}_CMD"))? {
         found.push(Place::Command(command));
     }
     found.extend(credential(name).map(Place::Credential));
@@ -117,7 +116,7 @@ impl Source {
     fn read(&self) -> Result<Vec<u8>, Failure> {
         let failed = |e: &io::Error| unreadable(&self.to_string(), e);
         match &self.place {
-            Place::Variable => Ok(variable(self.name)?.unwrap_or_default().into_bytes()),
+            Place::Variable => Ok(env_var(self.name)?.unwrap_or_default().into_bytes()),
             Place::File(path) => {
                 warn_if_open(path);
                 self.in_time(open(path).and_then(read_all).map_err(|e| failed(&e))?)
@@ -369,7 +368,7 @@ fn close(fd: i32) {
 /// Closes what the variables `X_FD` name: those of the other service, and what a token from the store left unread.
 pub fn close_descriptors() {
     for name in NAMES {
-        let number = variable(&format!("{name}_FD")).ok().flatten();
+        let number = env_var(&format!("{name}_FD")).ok().flatten();
         if let Some(fd) = number.as_deref().and_then(descriptor) {
             close(fd);
         }

@@ -1,10 +1,9 @@
 //! What the common options and the environment say.
 
-use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyfob::{AgentBuilder, FileStore, Http};
+use keyfob::{AgentBuilder, FileStore, Http, env_var};
 
 use crate::args::{Common, Format};
 use crate::failure::Failure;
@@ -26,10 +25,10 @@ impl Settings {
         }
         let profile = match options.profile {
             Some(profile) => profile,
-            None => variable("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned()),
+            None => env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned()),
         };
         Ok(Self {
-            http: http(options.ca_file, options.proxy, options.timeout)?,
+            http: http(options.ca_file, options.proxy.as_deref(), options.timeout)?,
             timeout: options.timeout,
             profile,
             min_valid: options.min_valid.map(Duration::from_secs),
@@ -60,44 +59,24 @@ impl Settings {
     }
 }
 
-fn http(ca_file: Option<PathBuf>, proxy: Option<String>, timeout: Option<Duration>) -> Result<Http, Failure> {
-    let mut http = Http::new();
-    let ca_file = match ca_file {
-        Some(path) => Some(path),
-        None => variable("KEYFOB_CA_FILE")?.map(PathBuf::from),
-    };
-    if let Some(path) = ca_file {
-        http = http.with_ca_file(path)?;
+fn http(ca_file: Option<PathBuf>, proxy: Option<&str>, timeout: Option<Duration>) -> Result<Http, Failure> {
+    // A name or password comes before an '@'.
+    if proxy.is_some_and(|proxy| proxy.contains('@')) {
+        return Err(Failure::invalid(
+            "--proxy holds a user name or password, which others can read there: set KEYFOB_PROXY instead",
+        ));
     }
-    let proxy = match proxy {
-        // A name or password comes before an '@'.
-        Some(proxy) if proxy.contains('@') => {
-            return Err(Failure::invalid(
-                "--proxy holds a user name or password, which others can read there: set KEYFOB_PROXY instead",
-            ));
-        }
-        Some(proxy) => Some(proxy),
-        None => variable("KEYFOB_PROXY")?,
-    };
-    http = match proxy.as_deref() {
+    let http = Http::new().with_variables(&|name| match name {
+        "KEYFOB_CA_FILE" if ca_file.is_some() => Ok(None),
+        "KEYFOB_PROXY" if proxy.is_some() => Ok(proxy.map(str::to_owned)),
+        _ => env_var(name),
+    })?;
+    let http = match ca_file {
+        Some(path) => http.with_ca_file(path)?,
         None => http,
-        Some("env") => http.with_proxy_from_env()?,
-        Some(url) => http.with_proxy(url)?,
     };
     Ok(match timeout {
         Some(timeout) => http.with_timeout(timeout),
         None => http,
     })
-}
-
-/// A variable of the environment; an empty one counts as unset.
-pub fn variable(name: &str) -> Result<Option<String>, Failure> {
-    match env::var(name) {
-        Ok(value) if value.is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => {
-            Err(Failure::invalid(format!("the environment variable {name} is not UTF-8")))
-        }
-    }
 }

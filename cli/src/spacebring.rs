@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyfob::spacebring::{API_URL, Customer, Partner, scope};
-use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _};
+use keyfob::spacebring::{API_URL, Customer, Partner, REDIRECT_URI, scope};
+use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _, env_var};
 
 use crate::args::SpacebringLogin;
 use crate::clock::Deadline;
@@ -15,14 +15,11 @@ use crate::failure::Failure;
 use crate::output::{say, unreadable};
 use crate::secrets;
 use crate::service::{Api, Service, Urls};
-use crate::settings::{Settings, variable};
+use crate::settings::Settings;
 
 const CLIENT_ID: &str = "SPACEBRING_CLIENT_ID";
 const CLIENT_SECRET: &str = "SPACEBRING_CLIENT_SECRET";
 const AUTH: &str = "SPACEBRING_AUTH";
-
-/// Where a login ends unless the environment says otherwise.
-const REDIRECT_URI: &str = "http://127.0.0.1:8765/callback";
 
 /// How long a person may take to log in.
 const LOGIN_TIME: Duration = Duration::from_secs(300);
@@ -42,7 +39,7 @@ enum Auth {
 
 impl Client {
     fn auth() -> Result<Auth, Failure> {
-        match variable(AUTH)?.as_deref() {
+        match env_var(AUTH)?.as_deref() {
             None | Some("basic") => Ok(Auth::Basic),
             Some("oauth2") => Ok(Auth::OAuth2),
             Some(other) => Err(Failure::invalid(format!("{AUTH} is {other:?}: it can be basic or oauth2"))),
@@ -50,7 +47,7 @@ impl Client {
     }
 
     fn credentials() -> Result<(String, Secret), Failure> {
-        let id = variable(CLIENT_ID)?.ok_or_else(Self::needs_id)?;
+        let id = env_var(CLIENT_ID)?.ok_or_else(Self::needs_id)?;
         let secret = secrets::get(CLIENT_SECRET)?.ok_or_else(Self::needs_secret)?;
         Ok((id, secret))
     }
@@ -72,37 +69,14 @@ impl Client {
 
     fn customer(&self) -> Result<Customer, Failure> {
         let (id, secret) = Self::credentials()?;
-        let mut customer = Customer::new(&id, secret)?.with_http(self.settings.http.clone());
-        if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            customer = customer.with_network(&id)?;
-        }
-        if let Some(url) = variable("SPACEBRING_API_URL")? {
-            customer = customer.with_api_url(&url)?;
-        }
-        Ok(customer)
+        let customer = Customer::new(&id, secret)?.with_http(self.settings.http.clone());
+        Ok(customer.with_variables(&env_var)?)
     }
 
     /// Without a store.
     fn partner_of(&self, id: &str, secret: Secret) -> Result<Partner, Failure> {
-        let redirect_uri = variable("SPACEBRING_REDIRECT_URI")?;
-        let redirect_uri = redirect_uri.as_deref().unwrap_or(REDIRECT_URI);
-        let mut partner = Partner::new(id, secret, redirect_uri)?.with_http(self.settings.http.clone());
-        if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            partner = partner.with_network(&id)?;
-        }
-        if let Some(url) = variable("SPACEBRING_API_URL")? {
-            partner = partner.with_api_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_AUTHORIZE_URL")? {
-            partner = partner.with_authorize_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_TOKEN_URL")? {
-            partner = partner.with_token_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_REVOKE_URL")? {
-            partner = partner.with_revoke_url(&url)?;
-        }
-        Ok(partner)
+        let partner = Partner::new(id, secret, REDIRECT_URI)?.with_http(self.settings.http.clone());
+        Ok(partner.with_variables(&env_var)?)
     }
 
     fn partner(&self) -> Result<Partner, Failure> {
@@ -296,14 +270,14 @@ impl Service for Client {
     }
 
     fn urls(&self) -> Result<Urls, Failure> {
-        let api = variable("SPACEBRING_API_URL")?.unwrap_or_else(|| API_URL.to_owned());
+        let api = env_var("SPACEBRING_API_URL")?.unwrap_or_else(|| API_URL.to_owned());
         let api = api.trim_end_matches('/').to_owned();
-        let token = variable("SPACEBRING_TOKEN_URL")?.unwrap_or_else(|| format!("{api}/oauth2/token"));
+        let token = env_var("SPACEBRING_TOKEN_URL")?.unwrap_or_else(|| format!("{api}/oauth2/token"));
         Ok(Urls { api, token })
     }
 
     fn client_id(&self) -> Result<Option<(String, &'static str)>, Failure> {
-        Ok(variable(CLIENT_ID)?.map(|id| (id, CLIENT_ID)))
+        Ok(env_var(CLIENT_ID)?.map(|id| (id, CLIENT_ID)))
     }
 
     fn record_name(&self) -> Result<Option<RecordName>, Failure> {
@@ -318,7 +292,7 @@ impl Service for Client {
     }
 
     fn halves(&self) -> Result<(), Failure> {
-        match (variable(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
+        match (env_var(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
             (true, false) => Err(Self::needs_secret()),
             (false, true) => Err(Self::needs_id()),
             _ => Ok(()),

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyfob::spatiafi::{API_URL, AUTH_URL, Login, credentials_file};
-use keyfob::{CachingSource, ClientCredentials, CredentialsFile, ErrorKind, RecordName, Secret, SpatiaFi};
+use keyfob::{
+    CachingSource, ClientCredentials, CredentialsFile, ErrorKind, RecordName, Secret, SpatiaFi, env_var,
+};
 
 use crate::failure::Failure;
 use crate::output::{error, say, warn};
 use crate::secrets;
 use crate::service::{Api, Service, Urls};
-use crate::settings::{Settings, variable};
+use crate::settings::Settings;
 use crate::terminal;
 
 const CLIENT_ID: &str = "SPATIAFI_CLIENT_ID";
@@ -23,42 +25,26 @@ pub struct Client {
 }
 
 impl Client {
-    fn credentials() -> Result<ClientCredentials, Failure> {
-        match (variable(CLIENT_ID)?, secrets::get(CLIENT_SECRET)?) {
-            (Some(id), Some(secret)) => Ok(ClientCredentials::new(&id, secret)?),
-            (Some(_), None) => Err(Self::lone(CLIENT_ID, CLIENT_SECRET)),
-            (None, Some(_)) => Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
-            (None, None) => from_file(),
-        }
-    }
-
     fn lone(set: &str, unset: &str) -> Failure {
         Failure::invalid(format!("{set} is set, but {unset} is not: set both, or neither to use the file"))
     }
 
-    /// Without a store.
-    fn with(&self, credentials: ClientCredentials) -> Result<SpatiaFi, Failure> {
-        let mut spatiafi = SpatiaFi::new(credentials).with_http(self.settings.http.clone());
-        if let Some(url) = variable("SPATIAFI_AUTH_URL")? {
-            spatiafi = spatiafi.with_auth_url(&url)?;
-        }
-        if let Some(url) = variable("SPATIAFI_TOKEN_URL")? {
-            spatiafi = spatiafi.with_token_url(&url)?;
-        }
-        if let Some(url) = variable("SPATIAFI_API_URL")? {
-            spatiafi = spatiafi.with_api_url(&url)?;
-        }
-        Ok(spatiafi)
-    }
-
     fn spatiafi(&self) -> Result<SpatiaFi, Failure> {
-        let spatiafi = self.with(Self::credentials()?)?;
-        Ok(spatiafi.with_store(Arc::new(self.settings.store()?), &self.settings.profile))
+        let spatiafi = match (env_var(CLIENT_ID)?, secrets::get(CLIENT_SECRET)?) {
+            (Some(id), Some(secret)) => SpatiaFi::new(ClientCredentials::new(&id, secret)?),
+            (Some(_), None) => return Err(Self::lone(CLIENT_ID, CLIENT_SECRET)),
+            (None, Some(_)) => return Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
+            (None, None) => from_file()?,
+        };
+        let store = Arc::new(self.settings.store()?);
+        let spatiafi =
+            spatiafi.with_http(self.settings.http.clone()).with_store(store, &self.settings.profile);
+        Ok(spatiafi.with_variables(&env_var)?)
     }
 
     fn record_name_of(&self, id: &str) -> Result<RecordName, Failure> {
         // The name of a record does not depend on the secret.
-        let spatiafi = self.with(ClientCredentials::new(id, "none")?)?;
+        let spatiafi = SpatiaFi::new(ClientCredentials::new(id, "none")?).with_variables(&env_var)?;
         Ok(spatiafi.record_name(&self.settings.profile)?)
     }
 
@@ -78,19 +64,19 @@ impl Client {
         }
         let (username, password) = Self::account()?;
         let mut login = Login::new(&username, password).with_http(self.settings.http.clone());
-        if let Some(url) = variable("SPATIAFI_AUTH_URL")? {
+        if let Some(url) = env_var("SPATIAFI_AUTH_URL")? {
             login = login.with_auth_url(&url);
         }
         let credentials = login.run(&file, force).inspect_err(rescue)?;
         say(&format!("the app credentials {} are in {shown}", credentials.client_id()));
-        if variable(CLIENT_ID)?.is_some() {
+        if env_var(CLIENT_ID)?.is_some() {
             warn(&format!("{CLIENT_ID} is set, so the other commands use the environment and not this file"));
         }
         Ok(())
     }
 
     fn account() -> Result<(String, Secret), Failure> {
-        let username = variable(USERNAME)?;
+        let username = env_var(USERNAME)?;
         let password = secrets::get(PASSWORD)?;
         if username.is_some() && password.is_some() || terminal::is_there() {
             let username = match username {
@@ -116,23 +102,13 @@ impl Client {
     }
 }
 
-fn from_file() -> Result<ClientCredentials, Failure> {
-    let file = credentials_file()?;
-    let shown = file.path().display();
-    let Some(credentials) = file.load()? else {
-        return Err(Failure::new(
-            ErrorKind::NoCredentials,
-            format!(
-                "there are no SpatiaFi credentials: set {CLIENT_ID} and {CLIENT_SECRET}, or run `keyfob spatiafi login` \
-                 to make {shown}"
-            ),
-        ));
-    };
-    log::debug!("app credentials come from {shown}");
-    if let Some(warning) = file.warning() {
-        warn(&warning);
+fn from_file() -> Result<SpatiaFi, Failure> {
+    let spatiafi = SpatiaFi::from_file()?;
+    log::debug!("app credentials come from {}", credentials_file()?.path().display());
+    for warning in spatiafi.warnings() {
+        warn(warning);
     }
-    Ok(credentials)
+    Ok(spatiafi)
 }
 
 /// What the server will not show again goes to the current folder, if it could not go where it belongs.
@@ -176,16 +152,15 @@ impl Service for Client {
 
     fn urls(&self) -> Result<Urls, Failure> {
         let base = |name: &str, default: &str| -> Result<String, Failure> {
-            Ok(variable(name)?.unwrap_or_else(|| default.to_owned()).trim_end_matches('/').to_owned())
+            Ok(env_var(name)?.unwrap_or_else(|| default.to_owned()).trim_end_matches('/').to_owned())
         };
         let auth = base("SPATIAFI_AUTH_URL", AUTH_URL)?;
-        let token =
-            variable("SPATIAFI_TOKEN_URL")?.unwrap_or_else(|| format!("{auth}/api/v1/auth/jwt/token"));
+        let token = env_var("SPATIAFI_TOKEN_URL")?.unwrap_or_else(|| format!("{auth}/api/v1/auth/jwt/token"));
         Ok(Urls { api: base("SPATIAFI_API_URL", API_URL)?, token })
     }
 
     fn client_id(&self) -> Result<Option<(String, &'static str)>, Failure> {
-        if let Some(id) = variable(CLIENT_ID)? {
+        if let Some(id) = env_var(CLIENT_ID)? {
             return Ok(Some((id, CLIENT_ID)));
         }
         let Ok(file) = credentials_file() else { return Ok(None) };
@@ -208,7 +183,7 @@ impl Service for Client {
     }
 
     fn halves(&self) -> Result<(), Failure> {
-        match (variable(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
+        match (env_var(CLIENT_ID)?.is_some(), secrets::find(CLIENT_SECRET)?.is_some()) {
             (true, false) => Err(Self::lone(CLIENT_ID, CLIENT_SECRET)),
             (false, true) => Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
             _ => Ok(()),

@@ -45,7 +45,7 @@ pub struct AuthorizationCode {
     pub(crate) authorize: Endpoint,
     pub(crate) token: Endpoint,
     pub(crate) client: ClientAuth,
-    redirect_uri: RedirectUri,
+    pub(crate) redirect_uri: RedirectUri,
     issuer: Option<String>,
     state: bool,
     pkce: bool,
