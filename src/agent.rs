@@ -435,13 +435,14 @@ impl Forced {
     /// Does it if it may be done. Those who come meanwhile wait, so that they see what it changed.
     fn at_most_once(&self, force: impl FnOnce()) {
         let _one_at_a_time = self.forcing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.may_force() {
+        if self.may_force(self.since.elapsed()) {
             force();
         }
     }
 
-    fn may_force(&self) -> bool {
-        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+    /// At this age of the agent.
+    fn may_force(&self, age: Duration) -> bool {
+        let now = u64::try_from(age.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let last = self.at.load(Ordering::Relaxed);
         let pause = FORCED_PAUSE.as_secs() * 1000;
         (last == 0 || now.saturating_sub(last) >= pause)
@@ -515,6 +516,22 @@ mod tests {
         assert!(agent.status_as_error);
         let http = format!("{:?}", Http::new());
         assert!(http.contains("{ timeout: 30s, connect_timeout: 10s, proxy: false,"), "{http}");
+    }
+
+    #[test]
+    fn a_refused_token_forces_another_one_every_30_seconds_at_most() {
+        let forced = Forced {
+            forcing: Mutex::default(),
+            since: Deadline::after(Duration::MAX),
+            at: AtomicU64::new(0),
+        };
+        let may_force_after = |ms| forced.may_force(Duration::from_millis(ms));
+        assert!(may_force_after(0));
+        assert!(!may_force_after(1) && !may_force_after(29_999));
+        assert!(may_force_after(30_000) && !may_force_after(59_999));
+        // A call has succeeded.
+        forced.clear();
+        assert!(may_force_after(59_999) && !may_force_after(60_000));
     }
 
     #[test]

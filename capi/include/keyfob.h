@@ -396,8 +396,8 @@ keyfob_status keyfob_spatiafi_new(const char *client_id,
 // as unset. Nothing is sent until a token is needed.
 //
 // `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if there are none, KEYFOB_INVALID_INPUT for a bad variable, KEYFOB_STORE for
-// a bad file.
+// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if there are
+// none, KEYFOB_INVALID_INPUT for a bad variable, KEYFOB_STORE for a bad file.
 keyfob_status keyfob_spatiafi_from_env(const keyfob_options *options,
                                        keyfob_client **out,
                                        keyfob_error *error);
@@ -440,7 +440,8 @@ keyfob_status keyfob_spacebring_customer_new(const char *client_id,
 // unset.
 //
 // `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not set, KEYFOB_INVALID_INPUT.
+// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not
+// set, KEYFOB_INVALID_INPUT.
 keyfob_status keyfob_spacebring_customer_from_env(const keyfob_options *options,
                                                   keyfob_client **out,
                                                   keyfob_error *error);
@@ -469,7 +470,8 @@ keyfob_status keyfob_spacebring_partner_new(const char *client_id,
 // `keyfob_spacebring_partner_new`.
 //
 // `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not set, KEYFOB_INVALID_INPUT, KEYFOB_STORE.
+// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not
+// set, KEYFOB_INVALID_INPUT, KEYFOB_STORE.
 keyfob_status keyfob_spacebring_partner_from_env(const keyfob_options *options,
                                                  keyfob_client **out,
                                                  keyfob_error *error);
@@ -609,19 +611,19 @@ keyfob_status keyfob_login_url(keyfob_login *login,
 //
 // `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out.
 // Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_TIMEOUT if nobody came, KEYFOB_INVALID_INPUT if the redirect
-// URI is not on this machine or the login is used up, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,
-// KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+// URI is not on this machine or the login is used up, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED
+// if the code is not taken, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
 keyfob_status keyfob_login_wait(keyfob_login *login,
                                 uint32_t within_ms,
                                 keyfob_error *error);
 
 // Ends a login with the address that the browser was sent to, pasted by the person: for a browser on another machine. Otherwise as
-// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is sent) does
-// not use it up: have it pasted again.
+// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is
+// sent) does not use it up: have it pasted again.
 //
 // Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
-// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,
-// KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken,
+// KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
 keyfob_status keyfob_login_finish(keyfob_login *login,
                                   const char *callback_url,
                                   size_t callback_url_len,
@@ -647,9 +649,9 @@ keyfob_status keyfob_spacebring_restore(keyfob_client *client,
 // person has to log in again.
 //
 // Threads: any, on the same client too. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED if
-// there is no login, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK and KEYFOB_RATE_LIMITED, after which
-// the tokens may live on, KEYFOB_STORE if they have ended but could not be removed, KEYFOB_INVALID_INPUT for a client that is no
-// partner.
+// there is no login, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK and KEYFOB_RATE_LIMITED,
+// after which the tokens may live on, KEYFOB_STORE if they have ended but could not be removed, KEYFOB_INVALID_INPUT for a
+// client that is no partner.
 keyfob_status keyfob_spacebring_revoke(keyfob_client *client,
                                        keyfob_error *error);
 

@@ -716,8 +716,8 @@ pub unsafe extern "C" fn keyfob_spatiafi_new(
 /// as unset. Nothing is sent until a token is needed.
 ///
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if there are none, KEYFOB_INVALID_INPUT for a bad variable, KEYFOB_STORE for
-/// a bad file.
+/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if there are
+/// none, KEYFOB_INVALID_INPUT for a bad variable, KEYFOB_STORE for a bad file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spatiafi_from_env(
     options: *const keyfob_options,
@@ -821,7 +821,8 @@ pub unsafe extern "C" fn keyfob_spacebring_customer_new(
 /// unset.
 ///
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not set, KEYFOB_INVALID_INPUT.
+/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not
+/// set, KEYFOB_INVALID_INPUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spacebring_customer_from_env(
     options: *const keyfob_options,
@@ -885,7 +886,8 @@ pub unsafe extern "C" fn keyfob_spacebring_partner_new(
 /// `keyfob_spacebring_partner_new`.
 ///
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
-/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not set, KEYFOB_INVALID_INPUT, KEYFOB_STORE.
+/// Threads: any, unless another thread changes the environment (`setenv`). Returns KEYFOB_OK, KEYFOB_NO_CREDENTIALS if one is not
+/// set, KEYFOB_INVALID_INPUT, KEYFOB_STORE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spacebring_partner_from_env(
     options: *const keyfob_options,
@@ -1161,8 +1163,8 @@ pub unsafe extern "C" fn keyfob_login_url(
 ///
 /// `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out.
 /// Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_TIMEOUT if nobody came, KEYFOB_INVALID_INPUT if the redirect
-/// URI is not on this machine or the login is used up, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,
-/// KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+/// URI is not on this machine or the login is used up, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED
+/// if the code is not taken, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_login_wait(
     login: *mut keyfob_login,
@@ -1178,12 +1180,12 @@ pub unsafe extern "C" fn keyfob_login_wait(
 }
 
 /// Ends a login with the address that the browser was sent to, pasted by the person: for a browser on another machine. Otherwise as
-/// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is sent) does
-/// not use it up: have it pasted again.
+/// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is
+/// sent) does not use it up: have it pasted again.
 ///
 /// Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
-/// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL,
-/// KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+/// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken,
+/// KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_login_finish(
     login: *mut keyfob_login,
@@ -1238,9 +1240,9 @@ pub unsafe extern "C" fn keyfob_spacebring_restore(
 /// person has to log in again.
 ///
 /// Threads: any, on the same client too. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_LOGIN_REQUIRED if
-/// there is no login, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK and KEYFOB_RATE_LIMITED, after which
-/// the tokens may live on, KEYFOB_STORE if they have ended but could not be removed, KEYFOB_INVALID_INPUT for a client that is no
-/// partner.
+/// there is no login, KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK and KEYFOB_RATE_LIMITED,
+/// after which the tokens may live on, KEYFOB_STORE if they have ended but could not be removed, KEYFOB_INVALID_INPUT for a
+/// client that is no partner.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spacebring_revoke(
     client: *mut keyfob_client,

@@ -236,7 +236,8 @@ Examples:
     /// Runs a command with the token in its environment
     ///
     /// The token is SPATIAFI_ACCESS_TOKEN or SPACEBRING_ACCESS_TOKEN. The long-lived secrets, the other service's token
-    /// and a KEYFOB_PROXY with a user name or password are removed from the environment. The exit status is the command's own; 127 if there is none of this name, 126 if it cannot be run.
+    /// and a KEYFOB_PROXY with a user name or password are removed from the environment. The exit status is the command's
+    /// own; 127 if there is none of this name, 126 if it cannot be run.
     #[command(
         override_usage = "keyfob <SERVICE> exec [OPTIONS] -- <CMD>...",
         after_help = "\
