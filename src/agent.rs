@@ -306,7 +306,7 @@ impl Signing {
                 Err(_) => None,
             };
             match (wait, outcome) {
-                (Some(wait), outcome) if repeatable && (wait.is_zero() || deadline.sleep(wait)) => {
+                (Some(wait), outcome) if repeatable && (wait.is_zero() || deadline.pause(wait)) => {
                     let busy = outcome.ok().map(drain);
                     earlier = busy.filter(|_| !wait.is_zero());
                 }

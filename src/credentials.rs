@@ -198,7 +198,7 @@ impl PreparedFile {
 /// What says what a variable is, `None` if it is not set.
 pub(crate) type Variables<'a> = dyn Fn(&str) -> Result<Option<String>, Error> + 'a;
 
-/// A variable of the environment; `None` if it is unset or empty.
+/// A variable of the environment; `None` if it is unset or empty. Put it into a [`Secret`] if it is one, so that it is wiped.
 ///
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not UTF-8.

@@ -105,7 +105,7 @@ impl Http {
         Self::new().with_variables(&env_var)
     }
 
-    /// Sets what these variables say, as [`from_env`](Self::from_env), and leaves the rest as it is. See
+    /// Sets what `KEYFOB_CA_FILE` and `KEYFOB_PROXY` (a URL, or `env`) say, and leaves the rest as it is: see
     /// [`SpatiaFi::with_variables`](crate::SpatiaFi::with_variables).
     ///
     /// # Errors
@@ -305,7 +305,7 @@ impl Http {
                 Ok(answer) => (call.repeat.status(answer.status), answer.retry_after),
                 Err(failure) => (failure.transient && call.repeat.failure(failure.sent), None),
             };
-            let give_up = tries >= TRIES || !repeatable || !deadline.sleep(pause(wait, tries));
+            let give_up = tries >= TRIES || !repeatable || !deadline.pause(pause(wait, tries));
             if give_up {
                 return outcome.map_err(|failure| failure.error);
             }

@@ -18,8 +18,8 @@ use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
 use crate::redirect::RedirectUri;
 use crate::{
-    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, ClientCredentials, Error, ErrorKind, FileStore,
-    Http, RecordName, Secret, Token, TokenSource, TokenStore, check, env_var,
+    AgentBuilder, Auth, Basic, CachingSource, ClientAuth, Error, ErrorKind, FileStore, Http, RecordName,
+    Secret, Token, TokenSource, TokenStore, check, env_var,
 };
 
 pub use pages::Pages;
@@ -36,7 +36,7 @@ const REVOKE_PATH: &str = "/oauth2/revoke";
 
 const NETWORK_HEADER: &str = "spacebring-network-id";
 
-/// Where a login ends unless the environment says otherwise.
+/// Where a login ends if `SPACEBRING_REDIRECT_URI` does not say otherwise.
 pub const REDIRECT_URI: &str = "http://127.0.0.1:8765/callback";
 
 /// A customer of Spacebring: HTTP Basic on every call.
@@ -70,10 +70,8 @@ impl Customer {
     /// [`NoCredentials`](ErrorKind::NoCredentials) if id or secret is not set;
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable.
     pub fn from_env() -> Result<Self, Error> {
-        let found = credentials_from_env()?;
-        Self::new(found.client_id(), found.client_secret().clone())?
-            .with_http(Http::from_env()?)
-            .with_variables(&env_var)
+        let (id, secret) = credentials_from_env()?;
+        Self::new(&id, secret)?.with_http(Http::from_env()?).with_variables(&env_var)
     }
 
     /// Sets what `SPACEBRING_NETWORK_ID` and `SPACEBRING_API_URL` say, and leaves the rest as it is: see
@@ -207,9 +205,9 @@ impl Partner {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad variable; [`Store`](ErrorKind::Store) if there is no home
     /// folder to keep tokens in.
     pub fn from_env() -> Result<Self, Error> {
-        let found = credentials_from_env()?;
+        let (id, secret) = credentials_from_env()?;
         let profile = env_var("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());
-        Self::new(found.client_id(), found.client_secret().clone(), REDIRECT_URI)?
+        Self::new(&id, secret, REDIRECT_URI)?
             .with_http(Http::from_env()?)
             .with_store(Arc::new(FileStore::from_env()?), &profile)?
             .with_variables(&env_var)
@@ -483,15 +481,16 @@ impl Api {
     }
 }
 
-/// The credentials of the environment: `SPACEBRING_CLIENT_ID` and `SPACEBRING_CLIENT_SECRET`.
+/// Client id and secret of the environment: `SPACEBRING_CLIENT_ID` and `SPACEBRING_CLIENT_SECRET`. An empty variable counts
+/// as unset.
 ///
 /// # Errors
-/// [`NoCredentials`](ErrorKind::NoCredentials) if one is not set, [`InvalidInput`](ErrorKind::InvalidInput) if one is no use.
-pub fn credentials_from_env() -> Result<ClientCredentials, Error> {
+/// [`NoCredentials`](ErrorKind::NoCredentials) if one is not set, [`InvalidInput`](ErrorKind::InvalidInput) if one is not UTF-8.
+pub fn credentials_from_env() -> Result<(String, Secret), Error> {
     credentials(&env_var)
 }
 
-fn credentials(variable: &Variables<'_>) -> Result<ClientCredentials, Error> {
+fn credentials(variable: &Variables<'_>) -> Result<(String, Secret), Error> {
     let needed = |name: &str| {
         variable(name)?.ok_or_else(|| {
             let text = format!(
@@ -500,7 +499,7 @@ fn credentials(variable: &Variables<'_>) -> Result<ClientCredentials, Error> {
             Error::new(ErrorKind::NoCredentials, text)
         })
     };
-    ClientCredentials::new(&needed("SPACEBRING_CLIENT_ID")?, needed("SPACEBRING_CLIENT_SECRET")?)
+    Ok((needed("SPACEBRING_CLIENT_ID")?, needed("SPACEBRING_CLIENT_SECRET")?.into()))
 }
 
 /// 8-4-4-4-12 hexadecimal digits (RFC 9562 4).
@@ -585,9 +584,11 @@ mod tests {
 
     #[test]
     fn credentials_of_the_environment() {
-        let both = [("SPACEBRING_CLIENT_ID", "i"), ("SPACEBRING_CLIENT_SECRET", "s")];
-        let found = credentials(&env(&both)).unwrap();
-        assert_eq!((found.client_id(), found.client_secret().expose()), ("i", &b"s"[..]));
+        // What Basic takes, and form encoding does not.
+        let both = [("SPACEBRING_CLIENT_ID", "i"), ("SPACEBRING_CLIENT_SECRET", "s\t")];
+        let (id, secret) = credentials(&env(&both)).unwrap();
+        assert_eq!((&*id, secret.expose()), ("i", &b"s\t"[..]));
+        assert!(Customer::new(&id, secret).is_ok());
         for (one, missing) in [(both[0], both[1].0), (both[1], both[0].0)] {
             let text = format!(
                 "{missing} is not set: set it to what Spacebring shows under Network Settings, Developers"

@@ -90,7 +90,8 @@ impl SpatiaFi {
             .with_variables(&env_var)
     }
 
-    /// With the app credentials in the official client's file ([`credentials_file`]), at the public service.
+    /// With the app credentials in the official client's file ([`credentials_file`]), at the public service, whatever the
+    /// environment says. If others can read the file, [`warnings`](Self::warnings) says so.
     ///
     /// # Errors
     /// [`NoCredentials`](ErrorKind::NoCredentials) if there are none; [`Store`](ErrorKind::Store) for a bad file.
@@ -100,8 +101,8 @@ impl SpatiaFi {
             Error::new(
                 ErrorKind::NoCredentials,
                 format!(
-                    "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or run \
-                     `keyfob spatiafi login` to make {}",
+                    "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to \
+                     make {}",
                     crate::file::shown(file.path())
                 ),
             )
@@ -109,11 +110,12 @@ impl SpatiaFi {
         Ok(Self { warnings: file.warning().into_iter().collect(), ..Self::new(credentials) })
     }
 
-    /// Sets what `SPATIAFI_AUTH_URL`, `SPATIAFI_TOKEN_URL` and `SPATIAFI_API_URL` say, and leaves the rest as it is.
+    /// Sets what `SPATIAFI_AUTH_URL`, `SPATIAFI_TOKEN_URL` and `SPATIAFI_API_URL` say, in this order (the first sets the token
+    /// URL too), and leaves the rest as it is.
     ///
     /// `variable` says what a variable is, `None` if it is not set: [`env_var`], or a function that knows better for some of
     /// them, because they have been given in another way. A variable that it does not look up does no harm, however
-    /// bad it is.
+    /// bad it is; an empty text is a bad value.
     ///
     /// ```
     /// # fn main() -> Result<(), keyfob::Error> {

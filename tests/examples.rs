@@ -160,8 +160,7 @@ fn login_makes_the_file_that_cron_then_reads() {
         against(&sandbox, name, &IN_FILE).env("HOME", &home.0).args(arguments).output().unwrap()
     };
     let missing = format!(
-        "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or run `keyfob \
-         spatiafi login` to make {}",
+        "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to make {}",
         home.0.join(".config/spatiafi/app_credentials.json").display()
     );
     ends(&run("spatiafi_cron", &[]), 3, "", &missing);

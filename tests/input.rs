@@ -682,8 +682,8 @@ fn the_environment_is_checked_too() {
     let app = [("SPATIAFI_CLIENT_ID", "id"), ("SPATIAFI_CLIENT_SECRET", "secret")];
     let with_app = |name: &'static str, value: &str| set(&[&app[..], &[(name, value)]].concat());
     let no_file = format!(
-        "NoCredentials: there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or run \
-         `keyfob spatiafi login` to make {}/spatiafi/app_credentials.json",
+        "NoCredentials: there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log \
+         in to make {}/spatiafi/app_credentials.json",
         folder.0.display()
     );
     let unset = "is not: set both, or neither to use the file";

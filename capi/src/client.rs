@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use keyfob::spacebring::{Customer, Partner};
+use keyfob::spacebring::{Customer, Partner, REDIRECT_URI, credentials_from_env};
 use keyfob::ureq::{self, Agent};
 use keyfob::{
     AgentBuilder, CachingSource, ClientCredentials, ErrorKind, Secret, SpatiaFi, Token, TokenSource as _,
@@ -47,6 +47,14 @@ impl Client {
         Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent } })
     }
 
+    pub fn spatiafi_from_env(settings: Settings) -> Result<Self, Failure> {
+        let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
+            Some(credentials) => SpatiaFi::new(credentials),
+            None => SpatiaFi::from_file()?,
+        };
+        Self::spatiafi(spatiafi, &Settings { from_env: true, ..settings })
+    }
+
     /// Makes app credentials, which `save` keeps, and goes on with them.
     pub fn spatiafi_login(
         username: &str,
@@ -72,6 +80,11 @@ impl Client {
             customer.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
         let agent = agent(customer.agent_builder()?, settings.call_timeout)?;
         Ok(Self::Customer { customer: Box::new(customer), agent })
+    }
+
+    pub fn customer_from_env(settings: Settings) -> Result<Self, Failure> {
+        let (id, secret) = credentials_from_env()?;
+        Self::customer(Customer::new(&id, secret)?, &Settings { from_env: true, ..settings })
     }
 
     /// With the tokens of an earlier login, if the store has any.
@@ -100,6 +113,11 @@ impl Client {
             client.sign_with(source)?;
         }
         Ok(Self::Partner(Arc::new(client)))
+    }
+
+    pub fn partner_from_env(settings: Settings) -> Result<Self, Failure> {
+        let (id, secret) = credentials_from_env()?;
+        Self::partner(Partner::new(&id, secret, REDIRECT_URI)?, &Settings { from_env: true, ..settings })
     }
 
     /// The value of an `Authorization` header, in two parts. Made here without `Token::authorization`, which allocates.

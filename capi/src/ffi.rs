@@ -17,8 +17,8 @@ use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use keyfob::spacebring::{Customer, Partner, REDIRECT_URI, credentials_from_env};
-use keyfob::{ClientCredentials, Secret, SpatiaFi, env_var};
+use keyfob::spacebring::{Customer, Partner};
+use keyfob::{ClientCredentials, Secret, SpatiaFi};
 
 use crate::client::{Client, Login};
 use crate::failure::{self, Failure, keyfob_status};
@@ -726,13 +726,8 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        settings.environment = Some(env_var);
-        let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
-            Some(credentials) => SpatiaFi::new(credentials),
-            None => SpatiaFi::from_file()?,
-        };
-        out.put(new_client(Client::spatiafi(spatiafi, &settings)?));
+        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        out.put(new_client(Client::spatiafi_from_env(settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -831,11 +826,8 @@ pub unsafe extern "C" fn keyfob_spacebring_customer_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        settings.environment = Some(env_var);
-        let found = credentials_from_env()?;
-        let customer = Customer::new(found.client_id(), found.client_secret().clone())?;
-        out.put(new_client(Client::customer(customer, &settings)?));
+        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        out.put(new_client(Client::customer_from_env(settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.
@@ -896,11 +888,8 @@ pub unsafe extern "C" fn keyfob_spacebring_partner_from_env(
 ) -> keyfob_status {
     let call = || {
         // SAFETY: the header asks for the pointers to be NULL or what they seem.
-        let (out, mut settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
-        settings.environment = Some(env_var);
-        let found = credentials_from_env()?;
-        let partner = Partner::new(found.client_id(), found.client_secret().clone(), REDIRECT_URI)?;
-        out.put(new_client(Client::partner(partner, &settings)?));
+        let (out, settings) = unsafe { (Out::new("client to be made", out)?, settings(options)?) };
+        out.put(new_client(Client::partner_from_env(settings)?));
         Ok(())
     };
     // SAFETY: the header asks for `error` to be NULL or good for a `keyfob_error`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyfob::{Error, FileStore, Http, Secret, Token, TokenStore};
+use keyfob::{Error, FileStore, Http, Secret, Token, TokenStore, env_var};
 
 use crate::failure::Failure;
 
@@ -13,14 +13,12 @@ pub type Renewed = Arc<dyn Fn(&Token) + Send + Sync>;
 /// Where tokens are kept, and under which profile.
 pub type Store = (Arc<dyn TokenStore>, String);
 
-/// What says what a variable is.
-pub type Environment = fn(&str) -> Result<Option<String>, Error>;
-
 /// What was set. `None` is the default.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// What counts where nothing was set: the variables of the environment, for a client from there.
-    pub environment: Option<Environment>,
+    /// Whether the environment counts where nothing was set.
+    pub from_env: bool,
     pub store: Option<String>,
     pub profile: Option<String>,
     pub ca_file: Option<String>,
@@ -46,20 +44,20 @@ impl Settings {
     /// What was set in the place of a variable, and else the variable itself.
     pub fn variable(&self, name: &str) -> Result<Option<String>, Error> {
         let set = match name {
-            "KEYFOB_CA_FILE" => &self.ca_file,
-            "KEYFOB_PROFILE" => &self.profile,
-            "SPATIAFI_AUTH_URL" => &self.auth_url,
-            "SPATIAFI_API_URL" | "SPACEBRING_API_URL" => &self.api_url,
-            "SPATIAFI_TOKEN_URL" | "SPACEBRING_TOKEN_URL" => &self.token_url,
-            "SPACEBRING_AUTHORIZE_URL" => &self.authorize_url,
-            "SPACEBRING_REVOKE_URL" => &self.revoke_url,
-            "SPACEBRING_NETWORK_ID" => &self.network_id,
-            "KEYFOB_PROXY" => &self.proxy.as_ref().and_then(Secret::expose_str).map(str::to_owned),
-            _ => &None,
+            "KEYFOB_CA_FILE" => self.ca_file.clone(),
+            "KEYFOB_PROXY" => self.proxy.as_ref().and_then(Secret::expose_str).map(str::to_owned),
+            "KEYFOB_PROFILE" => self.profile.clone(),
+            "SPATIAFI_AUTH_URL" => self.auth_url.clone(),
+            "SPATIAFI_API_URL" | "SPACEBRING_API_URL" => self.api_url.clone(),
+            "SPATIAFI_TOKEN_URL" | "SPACEBRING_TOKEN_URL" => self.token_url.clone(),
+            "SPACEBRING_AUTHORIZE_URL" => self.authorize_url.clone(),
+            "SPACEBRING_REVOKE_URL" => self.revoke_url.clone(),
+            "SPACEBRING_NETWORK_ID" => self.network_id.clone(),
+            _ => None,
         };
-        match (set, self.environment) {
-            (None, Some(environment)) => environment(name),
-            (set, _) => Ok(set.clone()),
+        match set {
+            None if self.from_env => env_var(name),
+            set => Ok(set),
         }
     }
 
@@ -85,7 +83,7 @@ impl Settings {
                 return Err(Failure::invalid("the store's folder holds a control character: remove it"));
             }
             Some(folder) => FileStore::new(folder),
-            None if self.environment.is_some() => FileStore::from_env()?,
+            None if self.from_env => FileStore::from_env()?,
             None => return Ok(None),
         };
         let profile = self.variable("KEYFOB_PROFILE")?.unwrap_or_else(|| "default".to_owned());

@@ -73,10 +73,11 @@ impl fmt::Display for Failure {
 }
 
 /// What the library calls its methods, in the words of the command.
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
     ("`without_state`", "`--without-state`"),
     ("`without_pkce`", "`--without-pkce`"),
     ("`without_redirect_uri`", "`--without-redirect-uri`"),
+    ("or log in to make", "or run `keyfob spatiafi login` to make"),
     // There is no option for it.
     (", or use `allow_short_key` if the service issues such", ""),
 ];

@@ -36,10 +36,8 @@ impl Client {
             (None, Some(_)) => return Err(Self::lone(CLIENT_SECRET, CLIENT_ID)),
             (None, None) => from_file()?,
         };
-        let store = Arc::new(self.settings.store()?);
-        let spatiafi =
-            spatiafi.with_http(self.settings.http.clone()).with_store(store, &self.settings.profile);
-        Ok(spatiafi.with_variables(&env_var)?)
+        let spatiafi = spatiafi.with_http(self.settings.http.clone()).with_variables(&env_var)?;
+        Ok(spatiafi.with_store(Arc::new(self.settings.store()?), &self.settings.profile))
     }
 
     fn record_name_of(&self, id: &str) -> Result<RecordName, Failure> {

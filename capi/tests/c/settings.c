@@ -64,6 +64,13 @@ static void over_the_environment(void) {
             fprintf(stderr, "%s=%s: %s\n", one->variable, one->bad, keyfob_status_name(status));
             exit(1);
         }
+        // Those that are not from the environment do not ask it.
+        OK(keyfob_spatiafi_new(TEXT("id"), TEXT(SECRET), NULL, &client, &error));
+        keyfob_client_free(client);
+        OK(keyfob_spacebring_customer_new(TEXT("id"), TEXT(SECRET), NULL, &client, &error));
+        keyfob_client_free(client);
+        OK(keyfob_spacebring_partner_new(TEXT("id"), TEXT(SECRET), TEXT("http://127.0.0.1:0/"), NULL, &client, &error));
+        keyfob_client_free(client);
         OK(keyfob_options_new(&options, &error));
         OK(one->set(options, TEXT(one->good), &error));
         status = one->make(options, &client, &error);

@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{env, fs};
 
 /// What a C program is linked to.
@@ -92,6 +93,9 @@ pub enum Flavor {
     Valgrind,
 }
 
+/// Tells programs apart: two tests of one process may build the same at once.
+static BUILT: AtomicUsize = AtomicUsize::new(0);
+
 /// A program in C, built.
 pub struct Program {
     path: PathBuf,
@@ -113,7 +117,8 @@ impl Program {
     fn build(source: &Path, flavor: Flavor, libraries: &[&str]) -> Self {
         let library = if flavor == Flavor::Panics { panicking() } else { library() };
         let name = source.file_stem().expect("a file").display();
-        let path = scratch().join(format!("{name}-{flavor:?}-{}", std::process::id()));
+        let number = BUILT.fetch_add(1, Relaxed);
+        let path = scratch().join(format!("{name}-{flavor:?}-{}-{number}", std::process::id()));
         let compiler = |variable, default: &str| env::var_os(variable).unwrap_or_else(|| default.into());
         let mut command = if flavor == Flavor::Cpp {
             let mut command = Command::new(compiler("CXX", "c++"));
