@@ -1428,15 +1428,15 @@ fn what_the_server_said_before_it_fell_silent_stands() {
             _ => vec![Step::Hold],
         })
     };
-    for who in [Who::Basic, Who::Assertion] {
+    in_parallel(&[Who::Basic, Who::Assertion], |who| {
         let server = server();
-        let subject = Subject::new(who, &server.origin(), WITHIN);
+        let subject = Subject::new(*who, &server.origin(), WITHIN);
         let (result, took) = timed(|| subject.call());
         in_time(took, WITHIN, "429, then silence");
         let text = subject.text("it asked to slow down (HTTP 429)", "try again in 0 s");
         fails(result, ErrorKind::RateLimited, &text, "429, then silence");
-    }
-    for as_error in [true, false] {
+    });
+    in_parallel(&[true, false], |&as_error| {
         let server = server();
         let agent =
             signed_agent(&server, Fixed("fixed")).with_deadline(WITHIN).with_status_as_error(as_error);
@@ -1451,7 +1451,7 @@ fn what_the_server_said_before_it_fell_silent_stands() {
             }
             result => ends_with_status(result, 429),
         }
-    }
+    });
 }
 
 #[test]

@@ -36,7 +36,7 @@ const BROKEN: &str = r#"{"access_token": "half"#;
 
 #[test]
 fn sixty_four_threads_for_a_few_seconds() {
-    load(seconds().unwrap_or(10));
+    load(seconds().unwrap_or(6));
 }
 
 #[test]

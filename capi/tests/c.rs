@@ -122,7 +122,7 @@ fn in_threads(program: &Program) {
     let sandbox = Sandbox::start();
     sandbox.set_token_lifetime(Duration::from_secs(2));
     let mut command = program.command();
-    command.envs(sandbox.env()).envs([("THREADS", "8"), ("CALLS", "2000"), ("SECONDS", "4")]);
+    command.envs(sandbox.env()).envs([("THREADS", "8"), ("CALLS", "2000"), ("SECONDS", "3")]);
     program.passes(&mut command);
     let tokens = sandbox.count(Endpoint::Token);
     // They live between one and two seconds, since the sandbox says when they end in whole seconds.

@@ -108,28 +108,28 @@ static void in_time(void) {
     size_t len;
     static gathered body;
     double begun = now();
-    keyfob_client *client = with_token_url("http", keyfob_options_set_timeout_ms, 1000);
+    keyfob_client *client = with_token_url("http", keyfob_options_set_timeout_ms, 500);
     IS(KEYFOB_TIMEOUT, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
-    CHECK(now() - begun > 0.9 && now() - begun < 5);
+    CHECK(now() - begun > 0.4 && now() - begun < 5);
     keyfob_client_free(client);
 
     // The handshake belongs to it. A connection is tried three times.
     begun = now();
-    client = with_token_url("https", keyfob_options_set_connect_timeout_ms, 500);
+    client = with_token_url("https", keyfob_options_set_connect_timeout_ms, 250);
     IS(KEYFOB_TIMEOUT, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
-    CHECK(now() - begun > 0.4 && now() - begun < 9);
+    CHECK(now() - begun > 0.2 && now() - begun < 9);
     keyfob_client_free(client);
 
     keyfob_options *options = sandbox_options();
     snprintf(url, sizeof url, "http://%s", env("SILENT"));
     OK(keyfob_options_set_api_url(options, TEXT(url), &error));
-    OK(keyfob_options_set_get_timeout_ms(options, 1000, &error));
+    OK(keyfob_options_set_get_timeout_ms(options, 500, &error));
     OK(keyfob_spatiafi_new(TEXT(env("SPATIAFI_CLIENT_ID")), TEXT(env("SPATIAFI_CLIENT_SECRET")), options, &client,
                            &error));
     OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
     begun = now();
     IS(KEYFOB_TIMEOUT, keyfob_get(client, TEXT("/"), gather, &body, NULL, &error));
-    CHECK(now() - begun > 0.9 && now() - begun < 5);
+    CHECK(now() - begun > 0.4 && now() - begun < 5);
     keyfob_client_free(client);
     keyfob_options_free(options);
 }
