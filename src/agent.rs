@@ -47,8 +47,8 @@ impl fmt::Debug for Auth {
 
 /// Makes a [`ureq::Agent`] that signs in by itself.
 ///
-/// The token goes to the named origins and nowhere else; a request to another URL is sent without it. Redirects are
-/// not followed. A refused token (401, or 403 with `invalid_token`) is replaced and the request repeated once; 429 is
+/// The token goes to the named origins and nowhere else; a request to another URL is sent without it, and refused where the
+/// URL itself may not be used: plain HTTP to another machine, or a user name in it. Redirects are not followed. A refused token (401, or 403 with `invalid_token`) is replaced and the request repeated once; 429 is
 /// waited out, for any method; 502, 503, 504 and failed connections are tried up to three times for GET, HEAD, PUT,
 /// DELETE and OPTIONS. All of it happens within one deadline, waits and the token exchange included.
 ///
@@ -189,6 +189,7 @@ pub fn classify(error: ureq::Error) -> Error {
             let (kind, next) = match status {
                 429 => (ErrorKind::RateLimited, "try again later"),
                 500.. => (ErrorKind::ApiStatus, "try again later"),
+                300..=399 => (ErrorKind::Protocol, "redirects are not followed: check the URL"),
                 401 | 403 => (ErrorKind::ApiStatus, "check what these credentials may do"),
                 _ => (ErrorKind::ApiStatus, "check the URL and the request"),
             };
@@ -200,7 +201,8 @@ pub fn classify(error: ureq::Error) -> Error {
     Error::new(trouble.kind, format!("the API call failed: {}; {}", trouble.what, trouble.next))
 }
 
-/// What [`classify`] says of an answer's status, with its `Retry-After`; `None` for 2xx.
+/// What [`classify`] says of an answer's status, with its `Retry-After`; [`Protocol`](ErrorKind::Protocol) for a redirect, `None`
+/// for 2xx.
 pub fn classify_answer<B>(answer: &Response<B>) -> Option<Error> {
     let status = answer.status();
     let error = (!status.is_success()).then(|| classify(ureq::Error::StatusCode(status.as_u16())))?;
@@ -241,14 +243,15 @@ impl Middleware for Signing {
 
 impl Signing {
     fn call(&self, request: Request<SendBody<'_>>) -> Result<Response<Body>, ureq::Error> {
-        let deadline = Deadline::after(self.deadline);
         let (parts, body) = request.into_parts();
         let signed = self.origins.iter().any(|origin| origin.contains(&parts.uri));
         if !signed {
             Origin::of(&parts.uri)
                 .map_err(|why| other(Error::invalid(format!("the URL of the request {why}"))))?;
         }
-        let mut body = Kept::read(&parts.method, body)?;
+        let mut body = Kept::read(&parts.method, body).map_err(other)?;
+        // The body may come from a person or a pipe, and take its time.
+        let deadline = Deadline::after(self.deadline);
         let idempotent = matches!(
             parts.method,
             Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS
@@ -266,7 +269,10 @@ impl Signing {
             tries += 1;
             let repeatable = body.is_repeatable();
             let pace = self.pace.as_ref().filter(|_| signed);
-            let turn = pace.map(|pace| pace.wait(&deadline)).transpose().map_err(other)?;
+            let turn = match pace.map(|pace| pace.wait(&deadline)).transpose() {
+                Ok(turn) => turn,
+                Err(late) => return earlier.filter(|_| self.status_as_error).ok_or_else(|| other(late)),
+            };
             let request = self.sign(&parts, signed, token.as_deref())?;
             let outcome = self.send(request, &mut body, &deadline, fresh_connection);
             drop(turn);
@@ -465,10 +471,15 @@ enum Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    fn read(method: &Method, body: SendBody<'a>) -> io::Result<Self> {
+    fn read(method: &Method, body: SendBody<'a>) -> Result<Self, Error> {
         let mut reader = body.into_reader();
         let mut bytes = Vec::new();
-        reader.by_ref().take(MAX_KEPT_BODY as u64 + 1).read_to_end(&mut bytes)?;
+        reader.by_ref().take(MAX_KEPT_BODY as u64 + 1).read_to_end(&mut bytes).map_err(|e| {
+            Error::invalid(format!(
+                "the body of the request could not be read: {}; nothing was sent",
+                e.kind()
+            ))
+        })?;
         Ok(if bytes.len() > MAX_KEPT_BODY {
             Self::Once(Box::new(io::Cursor::new(bytes).chain(reader)))
         } else if bytes.is_empty() && !matches!(*method, Method::POST | Method::PUT | Method::PATCH) {

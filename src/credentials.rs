@@ -198,6 +198,21 @@ impl PreparedFile {
 /// What says what a variable is, `None` if it is not set.
 pub(crate) type Variables<'a> = dyn Fn(&str) -> Result<Option<String>, Error> + 'a;
 
+/// What sets what a variable says.
+pub(crate) type Setter<T> = fn(T, &str) -> Result<T, Error>;
+
+/// Sets what the variables say, in the order of the setters.
+pub(crate) fn set_each<T>(
+    subject: T,
+    variable: &Variables<'_>,
+    setters: &[(&str, Setter<T>)],
+) -> Result<T, Error> {
+    setters.iter().try_fold(subject, |subject, (name, set)| match variable(name)? {
+        Some(value) => set(subject, &value),
+        None => Ok(subject),
+    })
+}
+
 /// A variable of the environment; `None` if it is unset or empty. Put it into a [`Secret`] if it is one, so that it is wiped.
 ///
 /// # Errors

@@ -52,7 +52,11 @@ pub(crate) fn read_own(path: &Path) -> io::Result<Option<Secret>> {
             }
         }
         if opened.mode() & 0o077 != 0 {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+            match file.set_permissions(fs::Permissions::from_mode(0o600)) {
+                // It can be read all the same.
+                Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+                done => done?,
+            }
         }
     }
     read_whole(&mut file, metadata.len()).map(Some)

@@ -636,12 +636,17 @@ impl Trouble {
                 io::ErrorKind::TimedOut => {
                     Self { transient: true, ..trouble(ErrorKind::Timeout, "no answer in time", CHECK) }
                 }
-                _ => cause.get_ref().map_or_else(
-                    || trouble(Network, &format!("the network failed ({})", cause.kind()), CHECK),
-                    |inner| Self::tls(&inner.to_string()),
-                ),
+                kind => match cause.get_ref() {
+                    // As rustls and the system's library wrap their own.
+                    Some(inner) if matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::Other) => {
+                        Self::tls(&inner.to_string())
+                    }
+                    _ => trouble(Network, &format!("the network failed ({kind})"), CHECK),
+                },
             },
             ureq::Error::Tls(text) => Self::tls(text),
+            #[cfg(feature = "rustls")]
+            ureq::Error::Rustls(cause) => Self::tls(&cause.to_string()),
             #[cfg(feature = "native-tls")]
             ureq::Error::NativeTls(cause) => Self::tls(&cause.to_string()),
             ureq::Error::TlsRequired => trouble(
@@ -659,8 +664,7 @@ impl Trouble {
             ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
                 trouble(InvalidInput, "the URL cannot be used", "check the URL")
             }
-            // Of rustls: ureq names its type, but keyfob does not depend on it.
-            other if matches!(other, ureq::Error::Protocol(_) | ureq::Error::Http(_)) => {
+            ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                 trouble(Protocol, "the answer is not HTTP", "check the URL")
             }
             ureq::Error::Json(_) => {
@@ -673,7 +677,8 @@ impl Trouble {
             ureq::Error::Other(_) | ureq::Error::ConnectionFailed => {
                 trouble(Network, "the connection failed", CHECK)
             }
-            other => Self::tls(&other.to_string()),
+            // As a body that cannot be decompressed, where others have switched that on.
+            _ => trouble(Protocol, "the answer cannot be read", "check the URL"),
         }
     }
 

@@ -89,8 +89,8 @@ struct Fetch {
     running: Option<usize>,
     /// How many have ended.
     ended: u64,
-    /// How the last one ended, if not well.
-    failed: Option<Error>,
+    /// How the last one ended, if not well, and how long it had.
+    failed: Option<(Error, Duration)>,
     /// Not before this has passed is another early renewal tried.
     not_before: Option<Deadline>,
     /// Why the last token was not saved.
@@ -149,9 +149,11 @@ impl CachingSource {
     pub fn with_login(self, token: Token) -> Self {
         let mut held = None;
         let saved = self.stored.as_ref().map_or(Ok(()), |(store, name)| {
-            held = store.load(name).ok().flatten().map(|record| record.token().clone());
-            let record = Record::new(token.clone(), self.http.clock().offset());
-            store.lock(name, self.http.timeout())?.save(&record)
+            let mut locked = store.lock(name, self.http.timeout());
+            // After the wait: another process may have renewed the login that was there.
+            let before = locked.as_mut().map_or_else(|_| store.load(name), |locked| locked.load());
+            held = before.ok().flatten().map(|record| record.token().clone());
+            locked?.save(&Record::new(token.clone(), self.http.clock().offset()))
         });
         self.keep(Arc::new(token), true);
         self.settle(saved, held);
@@ -351,7 +353,11 @@ impl CachingSource {
             if let Ok((token, _)) = self.living(wanted) {
                 return Ok(token);
             }
-            if let Some(error) = fetch.failed.as_ref().filter(|_| fetch.ended > ended) {
+            // That time was up says little to one who has more.
+            let shared = |(error, had): &&(Error, Duration)| {
+                error.kind() != ErrorKind::Timeout || deadline.remaining() <= *had
+            };
+            if let Some((error, _)) = fetch.failed.as_ref().filter(|_| fetch.ended > ended).filter(shared) {
                 return Err(error.clone());
             }
             match fetch.running {
@@ -383,7 +389,7 @@ impl CachingSource {
     }
 
     /// Gets a token from the store or the server. The caller has set `running`.
-    fn fetch(&self, wanted: Wanted<'_>, hurry: Hurry, within: Duration) -> Result<Arc<Token>, Error> {
+    fn fetch(&self, wanted: Wanted<'_>, mut hurry: Hurry, within: Duration) -> Result<Arc<Token>, Error> {
         const PAUSE: Duration = Duration::from_secs(10);
         let ending = Ending(self);
         let deadline = Deadline::after(within);
@@ -392,12 +398,13 @@ impl CachingSource {
                 self.keep(token.clone(), true);
                 self.renewed(token);
             }),
-            Some((store, name)) => self.fetch_stored(store.as_ref(), name, wanted, hurry, &deadline),
+            Some((store, name)) => self.fetch_stored(store.as_ref(), name, wanted, &mut hurry, &deadline),
         };
         let mut fetch = self.lock();
         fetch.not_before = result.is_err().then(|| Deadline::after(PAUSE));
         // Those who need a token have more patience than an early renewal had.
-        fetch.failed = result.as_ref().err().filter(|_| hurry == Hurry::Needed).cloned();
+        let failed = result.as_ref().err().filter(|_| hurry == Hurry::Needed);
+        fetch.failed = failed.map(|error| (error.clone(), within));
         drop(fetch);
         drop(ending);
         result
@@ -409,13 +416,13 @@ impl CachingSource {
         self.grant.token(&http, previous).map(Arc::new)
     }
 
-    /// The store's token if it is good; else, with the store locked, a new one.
+    /// The store's token if it is good; else, with the store locked, a new one. With one that lives there is less hurry.
     fn fetch_stored(
         &self,
         store: &dyn TokenStore,
         name: &RecordName,
         wanted: Wanted<'_>,
-        hurry: Hurry,
+        hurry: &mut Hurry,
         deadline: &Deadline,
     ) -> Result<Arc<Token>, Error> {
         let outdated = self.lock().outdated.clone();
@@ -424,16 +431,16 @@ impl CachingSource {
         if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, wanted, false)) {
             return Ok(token);
         }
-        let (mut hurry, mut deadline) = (hurry, deadline);
+        let mut deadline = deadline;
         let early = Deadline::after(self.early(deadline.remaining()));
         if let Some(due) = before.as_ref().filter(|record| self.is_usable(record, wanted)) {
             self.keep(Arc::new(due.token().clone()), false);
-            if hurry == Hurry::Needed {
-                (hurry, deadline) = (Hurry::Early, &early);
+            if *hurry == Hurry::Needed {
+                (*hurry, deadline) = (Hurry::Early, &early);
             }
         }
         // An early renewal does not wait for another process that may be at the same.
-        let wait = if hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
+        let wait = if *hurry == Hurry::Early { Duration::ZERO } else { deadline.remaining() };
         let mut locked = store.lock(name, wait)?;
         // The second look: someone may have renewed it while we waited. What came then satisfies any `min_valid`.
         let now = locked.load()?.filter(is_newer);
@@ -1027,6 +1034,53 @@ mod tests {
         gate.end.send(Ok(LIFETIME)).unwrap();
         assert_eq!(text(&needed.join().unwrap()), "token-3");
         assert!(["token-1", "token-3"].contains(&text(&early.join().unwrap())));
+    }
+
+    /// Who found a living token in the store was in no need.
+    #[test]
+    fn nor_of_the_renewal_of_a_stored_token_that_lives() {
+        let Gate { source, begun, end, clock, .. } = gate(Duration::from_secs(20));
+        let token = Token::new("stored", clock.now()).unwrap().with_expires_at(clock.now() + LIFETIME);
+        clock.advance(LIFETIME - Duration::from_secs(1));
+        let shelf = Shelf { record: Mutex::new(Some(Record::new(token, 0))), ..Shelf::default() };
+        let source = &Arc::into_inner(source).unwrap().with_store(Arc::new(Arc::new(shelf)), name());
+        thread::scope(|scope| {
+            let early = scope.spawn(|| source.token(Duration::ZERO).unwrap());
+            begun.recv().unwrap();
+            let needed = scope.spawn(|| source.token(Duration::from_secs(10)).unwrap());
+            while source.lock().waiting < 1 {
+                thread::yield_now();
+            }
+            end.send(Err(Error::new(ErrorKind::Network, "down"))).unwrap();
+            begun.recv_timeout(Duration::from_secs(10)).unwrap();
+            end.send(Ok(LIFETIME)).unwrap();
+            assert_eq!(text(&needed.join().unwrap()), "token-2");
+            assert!(["stored", "token-2"].contains(&text(&early.join().unwrap())));
+        });
+    }
+
+    #[test]
+    fn that_time_was_up_for_one_is_no_answer_to_who_has_more() {
+        let gate = gate(Duration::from_secs(20));
+        let ask = |within| {
+            let source = gate.source.clone();
+            thread::spawn(move || source.token_within(Duration::ZERO, Duration::from_secs(within)))
+        };
+        let short = ask(5);
+        gate.begun.recv().unwrap();
+        let (long, shorter) = (ask(100), ask(4));
+        while gate.source.lock().waiting < 2 {
+            thread::yield_now();
+        }
+        gate.end.send(Err(Error::new(ErrorKind::Timeout, "5 s"))).unwrap();
+        gate.begun.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(short.join().unwrap().unwrap_err().to_string(), "5 s");
+        gate.end.send(Ok(LIFETIME)).unwrap();
+        assert_eq!(text(&long.join().unwrap().unwrap()), "token-2");
+        // Whoever came first.
+        if let Err(error) = shorter.join().unwrap() {
+            assert_eq!(error.to_string(), "5 s");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use ureq::Agent;
 
 use crate::clock::Deadline;
-use crate::credentials::Variables;
+use crate::credentials::{Variables, set_each};
 use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AuthorizationCode, Login, Refresh, Revoke};
 use crate::redirect::RedirectUri;
@@ -79,14 +79,12 @@ impl Customer {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad one, and what `variable` fails with.
-    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
-        if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            self = self.with_network(&id)?;
-        }
-        if let Some(url) = variable("SPACEBRING_API_URL")? {
-            self = self.with_api_url(&url)?;
-        }
-        Ok(self)
+    pub fn with_variables(self, variable: &Variables<'_>) -> Result<Self, Error> {
+        set_each(
+            self,
+            variable,
+            &[("SPACEBRING_NETWORK_ID", Self::with_network), ("SPACEBRING_API_URL", Self::with_api_url)],
+        )
     }
 
     /// Names the network, by its UUID, on each request. Default: none is named.
@@ -219,25 +217,23 @@ impl Partner {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad one, and what `variable` fails with.
-    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
-        if let Some(redirect_uri) = variable("SPACEBRING_REDIRECT_URI")? {
-            self.flow.redirect_uri = RedirectUri::new(&redirect_uri)?;
-        }
-        if let Some(id) = variable("SPACEBRING_NETWORK_ID")? {
-            self = self.with_network(&id)?;
-        }
-        if let Some(url) = variable("SPACEBRING_API_URL")? {
-            self = self.with_api_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_AUTHORIZE_URL")? {
-            self = self.with_authorize_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_TOKEN_URL")? {
-            self = self.with_token_url(&url)?;
-        }
-        if let Some(url) = variable("SPACEBRING_REVOKE_URL")? {
-            self = self.with_revoke_url(&url)?;
-        }
+    pub fn with_variables(self, variable: &Variables<'_>) -> Result<Self, Error> {
+        set_each(
+            self,
+            variable,
+            &[
+                ("SPACEBRING_REDIRECT_URI", Self::with_redirect_uri),
+                ("SPACEBRING_NETWORK_ID", Self::with_network),
+                ("SPACEBRING_API_URL", Self::with_api_url),
+                ("SPACEBRING_AUTHORIZE_URL", Self::with_authorize_url),
+                ("SPACEBRING_TOKEN_URL", Self::with_token_url),
+                ("SPACEBRING_REVOKE_URL", Self::with_revoke_url),
+            ],
+        )
+    }
+
+    fn with_redirect_uri(mut self, redirect_uri: &str) -> Result<Self, Error> {
+        self.flow.redirect_uri = RedirectUri::new(redirect_uri)?;
         Ok(self)
     }
 

@@ -9,7 +9,7 @@ use std::{env, fmt, io};
 
 use ureq::Agent;
 
-use crate::credentials::Variables;
+use crate::credentials::{Variables, set_each};
 use crate::endpoint::{Endpoint, base_url, join};
 use crate::flow::{AppCredentials, BasicToken, ClientAssertion};
 use crate::{
@@ -131,17 +131,16 @@ impl SpatiaFi {
     ///
     /// # Errors
     /// As [`with_api_url`](Self::with_api_url), and what `variable` fails with.
-    pub fn with_variables(mut self, variable: &Variables<'_>) -> Result<Self, Error> {
-        if let Some(url) = variable("SPATIAFI_AUTH_URL")? {
-            self = self.with_auth_url(&url)?;
-        }
-        if let Some(url) = variable("SPATIAFI_TOKEN_URL")? {
-            self = self.with_token_url(&url)?;
-        }
-        if let Some(url) = variable("SPATIAFI_API_URL")? {
-            self = self.with_api_url(&url)?;
-        }
-        Ok(self)
+    pub fn with_variables(self, variable: &Variables<'_>) -> Result<Self, Error> {
+        set_each(
+            self,
+            variable,
+            &[
+                ("SPATIAFI_AUTH_URL", Self::with_auth_url),
+                ("SPATIAFI_TOKEN_URL", Self::with_token_url),
+                ("SPATIAFI_API_URL", Self::with_api_url),
+            ],
+        )
     }
 
     /// Sets the transport. Default: [`Http::new`].
@@ -265,7 +264,8 @@ impl fmt::Debug for SpatiaFi {
 /// # fn main() -> Result<(), keyfob::Error> {
 /// # let password = String::new();
 /// let file = keyfob::spatiafi::credentials_file()?;
-/// let spatiafi = keyfob::spatiafi::Login::new("me@example.com", password).run(&file, false)?;
+/// let credentials = keyfob::spatiafi::Login::new("me@example.com", password).run(&file, false)?;
+/// let agent = keyfob::SpatiaFi::new(credentials).agent()?;
 /// # Ok(()) }
 /// ```
 pub struct Login {
@@ -322,7 +322,7 @@ impl Login {
         self
     }
 
-    /// Sets the base URL of the authorization server. Default: [`AUTH_URL`].
+    /// Sets the base URL of the authorization server, which [`run`](Self::run) checks. Default: [`AUTH_URL`].
     pub fn with_auth_url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.auth_url);
         self
@@ -333,8 +333,9 @@ impl Login {
     /// An existing file is refused unless `overwrite`; then it is kept as a backup.
     ///
     /// # Errors
-    /// As [`CredentialsFile::prepare`], [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file
-    /// cannot be written although it was proved, [`Error::unsaved`] holds what the server answered.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad URL, user name or password; then as [`CredentialsFile::prepare`],
+    /// [`BasicToken::run`] and [`AppCredentials::run`], in this order. If the file cannot be written although it was proved,
+    /// [`Error::unsaved`] holds what the server answered.
     pub fn run(&self, file: &CredentialsFile, overwrite: bool) -> Result<ClientCredentials, Error> {
         let (basic, clients) = self.flows()?;
         let target = file.prepare(overwrite)?;
@@ -346,7 +347,8 @@ impl Login {
     /// is shown once, so make sure beforehand that `save` can work.
     ///
     /// # Errors
-    /// As [`BasicToken::run`] and [`AppCredentials::run`], in this order.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad URL, user name or password; then as [`BasicToken::run`] and
+    /// [`AppCredentials::run`], in this order.
     pub fn run_with(&self, save: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<ClientCredentials, Error> {
         let (basic, clients) = self.flows()?;
         let token = basic.run(&self.http)?;

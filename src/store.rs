@@ -4,24 +4,37 @@ use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, io};
+use std::{env, fmt, io};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Deadline, from_unix_seconds, unix_seconds};
 use crate::credentials::env_var;
+use crate::endpoint::Endpoint;
 use crate::file::{self, NewFile};
 use crate::wire::{Text, object};
 use crate::{Error, ErrorKind, Secret, Token, check};
 
 /// What a record is called: tokens of one client, at one server, for one purpose.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RecordName {
     service: String,
     token_url: String,
     client_id: String,
     profile: String,
+}
+
+/// Of the token URL only where it leads to.
+impl fmt::Debug for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordName")
+            .field("service", &self.service)
+            .field("token_url", &Endpoint::new("", &self.token_url).ok())
+            .field("client_id", &self.client_id)
+            .field("profile", &self.profile)
+            .finish()
+    }
 }
 
 impl RecordName {
@@ -143,9 +156,10 @@ pub trait LockedRecord: Send {
 
 /// A file for each record, in a folder of the user's own.
 ///
-/// The folder has mode 0700 and the files 0600; symbolic links are refused. A record is replaced by writing a temporary
-/// file, syncing it, renaming it and syncing the folder, all under a lock that the kernel frees when a process dies. The
-/// lock's file stays. A record that cannot be read is kept beside it, its name followed by `.unreadable`.
+/// The folder is made with mode 0700 and the files with 0600; symbolic links are refused, and a folder that others can write to.
+/// A record is replaced by writing a temporary file, syncing it, renaming it and syncing the folder, all under a lock that the
+/// kernel frees when a process dies. The lock's file stays. A record that cannot be read is kept beside it, its name followed by
+/// `.unreadable`.
 ///
 /// ```no_run
 /// let store = keyfob::FileStore::new("/var/lib/my-job");
@@ -287,6 +301,12 @@ impl LockedRecord for Locked {
     }
 
     fn save(&mut self, record: &Record) -> Result<(), Error> {
+        if record.token.refresh_token().is_some_and(|token| token.expose_str().is_none()) {
+            return Err(Error::new(
+                ErrorKind::Store,
+                "could not save the tokens: the refresh token is not UTF-8",
+            ));
+        }
         let content = encode(&self.name, record);
         let temp = temp_path(&self.path);
         file::remove(&temp)
@@ -421,7 +441,7 @@ pub(crate) fn decode(content: &Secret, name: &RecordName, path: &Path) -> Result
             ErrorKind::Store,
             format!(
                 "{} was written by a newer keyfob (version {version}): update this program",
-                path.display()
+                file::shown(path)
             ),
         ));
     }

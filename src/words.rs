@@ -11,6 +11,9 @@ use crate::{Secret, form};
 /// Longest text of a server that is shown, in characters.
 const MAX_WORDS: usize = 200;
 
+/// No secret is longer. What a server calls one may be a megabyte, and to compare would take longer than a caller may have.
+const LONGEST_SECRET: usize = 64 * 1024;
+
 /// This many bytes in a row of a secret are too many.
 const PIECE: usize = 12;
 
@@ -35,17 +38,19 @@ pub(crate) fn printable_up_to(most: usize, text: &str) -> String {
 }
 
 /// Whether the text holds 12 bytes in a row of a secret (all of it, if it is shorter): as it is, percent-encoded or in
-/// base64.
+/// base64. Taken for granted of a secret that is too long to look.
 pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]>) -> bool {
     let readings = readings(text);
     secrets.any(|secret| {
+        if secret.len() > LONGEST_SECRET {
+            return true;
+        }
         // What `printable` changed must still be recognized.
         let printed = std::str::from_utf8(secret)
             .map(|text| Secret::from(printable_up_to(secret.len(), text)))
             .unwrap_or_default();
-        readings
-            .iter()
-            .any(|reading| shares_piece(reading, secret) || shares_piece(reading, printed.expose()))
+        share_a_piece(&readings, secret)
+            || printed.expose() != secret && share_a_piece(&readings, printed.expose())
     })
 }
 
@@ -91,9 +96,9 @@ fn readings(text: &str) -> Vec<Secret> {
     readings
 }
 
-fn shares_piece(text: &Secret, secret: &[u8]) -> bool {
+fn share_a_piece(readings: &[Secret], secret: &[u8]) -> bool {
     let size = secret.len().clamp(1, PIECE);
-    let pieces: HashSet<&[u8]> = text.expose().windows(size).collect();
+    let pieces: HashSet<&[u8]> = readings.iter().flat_map(|reading| reading.expose().windows(size)).collect();
     secret.windows(size).any(|piece| pieces.contains(piece))
 }
 
@@ -127,6 +132,11 @@ mod tests {
         // However far in.
         let long = format!("{}tab\tand\tmore\ttabs", "x".repeat(300));
         assert!(super::repeats("it was tab and more tabs", [long.as_bytes()].into_iter()));
+        let [most, too_long] = [0, 1].map(|more| vec![b'x'; LONGEST_SECRET + more]);
+        assert!(
+            !super::repeats("no", [&most[..]].into_iter())
+                && super::repeats("no", [&too_long[..]].into_iter())
+        );
         for text in ["the client secret is wrong", "", "invalid_client", "s3cr3t/with", "%%%", "a+b/c=="] {
             assert!(!repeats(text), "{text}");
         }

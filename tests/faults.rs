@@ -1178,6 +1178,29 @@ fn a_body_up_to_64_kib_is_repeated_as_it_was() {
     }
 }
 
+/// A body that takes its time, or fails.
+struct Slow(Duration, io::Result<()>);
+
+impl io::Read for Slow {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        thread::sleep(std::mem::take(&mut self.0));
+        std::mem::replace(&mut self.1, Ok(())).map(|()| 0)
+    }
+}
+
+#[test]
+fn the_deadline_begins_when_the_body_is_there() {
+    let server = Server::answering(|_| answer(200, "", ""));
+    let agent = signed_agent(&server, Fixed("fixed")).with_deadline(NOISE).build().unwrap();
+    let send = |body| agent.post(server.origin()).send(ureq::SendBody::from_owned_reader(body));
+    send(Slow(NOISE, Ok(()))).unwrap();
+    assert_eq!(server.requests().len(), 1);
+    let broken = send(Slow(Duration::ZERO, Err(io::Error::other("expired"))));
+    let text = "the body of the request could not be read: other error; nothing was sent";
+    fails(broken.map_err(classify), ErrorKind::InvalidInput, text, "a body that fails");
+    assert_eq!(server.requests().len(), 1);
+}
+
 #[test]
 fn a_larger_body_is_sent_once_and_the_next_call_has_a_new_token() {
     let body = vec![b'x'; 64 * 1024 + 1];

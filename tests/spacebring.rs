@@ -802,11 +802,22 @@ fn a_page_that_cannot_be_used_ends_the_list_and_says_where() {
 }
 
 #[test]
+fn a_list_says_when_to_try_again() {
+    let server = Server::answering(|_| answer(429, "Retry-After: 30", ""));
+    let customer = Customer::new("i", "s").unwrap().with_api_url(&server.origin()).unwrap();
+    let agent = customer.agent_builder().unwrap().with_deadline(Duration::from_secs(5));
+    let agent = agent.with_status_as_error(false).build().unwrap();
+    let error = Pages::new(&agent, &server.origin()).unwrap().next().unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::RateLimited, Some(Duration::from_secs(30))));
+}
+
+#[test]
 fn a_page_of_exactly_the_limit_is_taken() {
     let body = r#"{"a":1}"#;
     let server = Server::answering(move |_| answer(200, "", body));
     assert!(pages(&server).with_page_limit(body.len()).next().unwrap().is_ok());
     assert!(pages(&server).with_page_limit(body.len() - 1).next().unwrap().is_err());
+    assert!(pages(&server).with_page_limit(usize::MAX).next().unwrap().is_ok());
 }
 
 #[test]

@@ -62,6 +62,23 @@ fn refused<T>(result: Result<T, keyfob::Error>, text: &str) {
 }
 
 #[test]
+fn debug_of_a_name_shows_no_query() {
+    let name = RecordName::new("s", "https://example.com/token?key=planted", "c").unwrap();
+    let shown = format!("{name:?}");
+    assert!(shown.contains("example.com") && !shown.contains("planted"), "{shown}");
+}
+
+#[test]
+fn a_refresh_token_that_cannot_be_stored_is_not_left_out() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let token = Token::new("a", SystemTime::now()).unwrap().with_refresh_token(vec![0xff]);
+    let saved = store.lock(&name(), Duration::ZERO).unwrap().save(&Record::new(token, 0));
+    assert_eq!(saved.unwrap_err().to_string(), "could not save the tokens: the refresh token is not UTF-8");
+    assert_eq!(loaded(&store), None);
+}
+
+#[test]
 fn a_record_comes_back_as_it_was() {
     let folder = Folder::new();
     let store = folder.store();

@@ -742,7 +742,7 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
 /// (KEYFOB_STORE). `user` is handed to it.
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
 /// Threads: any, but with `save` NULL no other thread may change the environment, which says where the home folder is; `save`
-/// runs on the caller's. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_NO_CREDENTIALS if `save` is NULL and there is no home
+/// runs on the caller's. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_NO_CREDENTIALS if `save` is NULL and there is no home
 /// folder, KEYFOB_REFUSED for a wrong user name or password, KEYFOB_LOGIN_REQUIRED if the server answers `invalid_grant`,
 /// KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED.
 #[unsafe(no_mangle)]
@@ -1012,8 +1012,8 @@ pub unsafe extern "C" fn keyfob_refresh(
 /// `url`: a whole URL, or the rest of one, from its "/" on, that is put behind that of the API. A URL elsewhere than at the API
 /// is called without the token.
 /// `body`: called with each piece of the body, with `user`.
-/// `http_status`: NULL if only 2xx will do; any other is then KEYFOB_API_STATUS (or KEYFOB_RATE_LIMITED), with the status in
-/// `error`, and no body. Else any status is an answer, and goes there at the end.
+/// `http_status`: NULL if only 2xx will do; any other is then KEYFOB_API_STATUS (KEYFOB_RATE_LIMITED for 429, KEYFOB_PROTOCOL for a redirect),
+/// with the status in `error`, and no body. Else any status is an answer, and goes there at the end.
 /// Threads: any, on the same client too; `body` runs on the caller's. Blocks, for no longer than the time-out of `keyfob_get`.
 /// Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_API_STATUS, KEYFOB_STOPPED if `body` asked for it, KEYFOB_LOGIN_REQUIRED,
 /// KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE. If it fails in
@@ -1150,7 +1150,8 @@ pub unsafe extern "C" fn keyfob_login_url(
 /// login. They are saved if there is a store (`keyfob_warning` says if that failed), and the renewal callback is called. What
 /// knocks at the port but does not belong to this login is turned away. The login is used up, however it ends.
 ///
-/// `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out.
+/// `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out, and so has waiting for
+/// another process that is at the same record of the store.
 /// Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_TIMEOUT if nobody came, KEYFOB_INVALID_INPUT if the redirect
 /// URI is not on this machine or the login is used up, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED
 /// if the code is not taken, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
@@ -1172,7 +1173,7 @@ pub unsafe extern "C" fn keyfob_login_wait(
 /// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is
 /// sent) does not use it up: have it pasted again.
 ///
-/// Threads: any, but one login ends once. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
+/// Threads: any, but one login ends once. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
 /// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken,
 /// KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
 #[unsafe(no_mangle)]
@@ -1206,7 +1207,8 @@ pub unsafe extern "C" fn keyfob_login_free(login: *mut keyfob_login) {
 ///
 /// `token`: `access_token` and `obtained_at` are needed, and times before 1970 are refused; without `refresh_token` it cannot be
 /// renewed.
-/// Threads: any, on the same client too. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for what cannot be a token and for a client that
+/// Threads: any, on the same client too. Blocks while another process is at the same record of the store, for no longer than the
+/// time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT for what cannot be a token and for a client that
 /// is no partner.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spacebring_restore(

@@ -107,8 +107,8 @@ Examples:
 pub enum Spatiafi {
     /// Makes app credentials from a user name and password, and saves them
     ///
-    /// Asks for both on a terminal; else takes them from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD,
-    /// _CMD). The file is that of the official Python client: ~/.config/spatiafi/app_credentials.json, mode 0600.
+    /// Takes them from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD, _CMD), and asks on a terminal for what
+    /// is not set. The file is that of the official Python client: ~/.config/spatiafi/app_credentials.json, mode 0600.
     #[command(after_help = "\
 Examples:
   keyfob spatiafi login

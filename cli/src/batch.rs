@@ -48,7 +48,7 @@ pub fn run(service: &dyn Service, given: &Batch) -> Result<(), Failure> {
     let done = before.last_line;
     let agent = api.agent(service, jobs)?;
     let bar = bar(given, &input, done)?;
-    input.pass_by(done);
+    input.pass_by(done)?;
     let name =
         given.output.as_ref().map_or_else(|| "standard output".into(), |path| path.display().to_string());
     let order = Order::new(file, name, jobs, before);

@@ -73,11 +73,12 @@ impl fmt::Display for Failure {
 }
 
 /// What the library calls its methods, in the words of the command.
-const WORDS: [(&str, &str); 5] = [
+const WORDS: [(&str, &str); 6] = [
     ("`without_state`", "`--without-state`"),
     ("`without_pkce`", "`--without-pkce`"),
     ("`without_redirect_uri`", "`--without-redirect-uri`"),
     ("or log in to make", "or run `keyfob spatiafi login` to make"),
+    ("check the URL and the request", "check the path and the request"),
     // There is no option for it.
     (", or use `allow_short_key` if the service issues such", ""),
 ];

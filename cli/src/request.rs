@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 
 use keyfob::ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use keyfob::ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use keyfob::ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use keyfob::ureq::{self, SendBody};
-use keyfob::{ErrorKind, classify};
+use keyfob::{classify, classify_answer};
 use serde::de::IgnoredAny;
 
 use crate::args::{self, RequestWithBody};
@@ -128,7 +128,7 @@ fn send(
     let status = response.status();
     log::debug!("the API answered HTTP {status}");
     copy(&mut response.body_mut().as_reader(), &mut stdout()?)?;
-    judge(status).map_or(Ok(()), |(kind, text)| Err(Failure::new(kind, text)))
+    classify_answer(&response).map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Any method may have a body here: it was asked for.
@@ -146,20 +146,6 @@ impl Data {
             _ => None,
         }
     }
-}
-
-/// What is wrong with an answer of this status, if anything.
-pub fn judge(status: StatusCode) -> Option<(ErrorKind, String)> {
-    let number = status.as_u16();
-    let (kind, next) = match number {
-        429 => (ErrorKind::RateLimited, "try again later"),
-        500.. => (ErrorKind::ApiStatus, "try again later"),
-        401 | 403 => (ErrorKind::ApiStatus, "check what these credentials may do"),
-        400..500 => (ErrorKind::ApiStatus, "check the path and the request"),
-        300..400 => (ErrorKind::Protocol, "redirects are not followed: check the path"),
-        _ => return None,
-    };
-    Some((kind, format!("the API answered HTTP {number}; {next}")))
 }
 
 fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {

@@ -165,6 +165,7 @@ impl Source {
         for name in NAMES.into_iter().chain(TOKENS) {
             shell.env_remove(name);
         }
+        keep_proxy_from(&mut shell);
         close_descriptors();
         let has_own_group = !has_terminal();
         if has_own_group {
@@ -384,14 +385,18 @@ pub fn keep_from(child: &mut Command) {
     for name in TOKENS {
         child.env_remove(name);
     }
-    // A name or password comes before an '@'.
-    if env::var_os("KEYFOB_PROXY").is_some_and(|proxy| proxy.as_encoded_bytes().contains(&b'@')) {
-        child.env_remove("KEYFOB_PROXY");
-    }
+    keep_proxy_from(child);
     for name in NAMES {
         child.env_remove(name);
         for suffix in SUFFIXES {
             child.env_remove(format!("{name}{suffix}"));
         }
+    }
+}
+
+fn keep_proxy_from(child: &mut Command) {
+    // A name or password comes before an '@'.
+    if env::var_os("KEYFOB_PROXY").is_some_and(|proxy| proxy.as_encoded_bytes().contains(&b'@')) {
+        child.env_remove("KEYFOB_PROXY");
     }
 }

@@ -83,15 +83,20 @@ pub trait Service {
     }
 }
 
-/// What [`keyfob::CredentialsFile`] has kept beside a file: what was replaced, and what could not be saved or read.
+/// What [`keyfob::CredentialsFile`] has kept beside a file: what was replaced, and what could not be saved or read; and what a
+/// process that was killed left there.
 pub fn copies_of(file: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Vec::new() };
     let begins = ["backup", "unsaved", "unreadable"].map(|what| format!("{}.{what}-", name.display()));
+    let unfinished = format!(".{}.", name.display());
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut copies: Vec<_> = entries
         .flatten()
         .filter(|entry| {
-            begins.iter().any(|begin| entry.file_name().as_encoded_bytes().starts_with(begin.as_bytes()))
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            begins.iter().any(|begin| name.starts_with(begin.as_bytes()))
+                || name.starts_with(unfinished.as_bytes()) && name.ends_with(b".tmp")
         })
         .map(|entry| entry.path())
         .collect();

@@ -1,4 +1,4 @@
-//! `keyfob <service> status`: what is stored and where secrets would come from. Nothing is sent, no secret is read.
+//! `keyfob <service> status`: what is stored and where secrets would come from. Nothing is sent, no secret is shown.
 
 use std::fs::File;
 use std::io;

@@ -150,6 +150,11 @@ fn a_run_goes_on_after_the_last_whole_line() {
         fails(&services.run("spatiafi batch in --output out --resume"), 2, "was not written by");
         assert_eq!(fs::read_to_string(&path).unwrap(), foreign);
     }
+    // The wrong file, or one that is not whole.
+    fs::write(&path, expected).unwrap();
+    services.file("short", (0..39).map(|n| point(n) + "\n\n").collect::<String>());
+    fails(&services.run("spatiafi batch short --output out --resume"), 2, "short has 78 lines");
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     let taken = fs::File::options().write(true).open(&path).unwrap();
     taken.lock().unwrap();
     fails(&services.run("spatiafi batch in --output out --resume"), 7, "another run");
@@ -343,6 +348,10 @@ fn a_byte_order_mark_is_no_part_of_the_first_line() {
     let answers = lines(out(&output));
     assert_eq!((output.status.code(), &answers[0]["status"]), (Some(2), &json!(200)), "{}", out(&output));
     assert_eq!(answers[1]["kind"], "invalid_input", "it begins a text, and no other line");
+    services.file("in", format!("\u{feff}{INFO}&x={}\n{INFO}\n", "x".repeat(16 * 1024)));
+    let answers = lines(out(&services.run("spatiafi batch in")));
+    assert!(answers[0]["error"].as_str().unwrap().contains("longer than"), "{answers:?}");
+    assert_eq!((answers.len(), &answers[1]["line"], &answers[1]["status"]), (2, &json!(2), &json!(200)));
     services.file("in", format!("\u{feff}\n{INFO}\n"));
     assert_eq!(lines(succeeds(&services.run("spatiafi batch in")))[0]["line"], 2);
 }

@@ -479,6 +479,12 @@ fn a_record_that_was_put_aside_is_told_of_and_removed() {
     let logout = services.run("spacebring logout");
     assert!(err(&logout).contains("are removed"), "{}", err(&logout));
     assert_eq!(in_store(&services, ".unreadable"), None);
+
+    // Of a process that was killed while it saved.
+    let temporary = record.with_extension("json.tmp");
+    fs::write(&temporary, "{").unwrap();
+    let logout = services.run("spacebring logout");
+    assert!(err(&logout).contains("are removed") && !temporary.exists(), "{}", err(&logout));
 }
 
 #[test]
@@ -555,12 +561,16 @@ fn other_copies_of_app_credentials_are_named() {
     }
     let file = services.path(".config/spatiafi/app_credentials.json");
     services.file(".config/spatiafi/app_credentials.json.unsaved-1", "{}");
+    // Of a process that was killed.
+    services.file(".config/spatiafi/.app_credentials.json.0123456789abcdef.tmp", "{}");
     services.file(".config/spatiafi/app_credentials.json.example", "{}");
     let entries = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
     let mut copies: Vec<_> = entries.map(|path| path.to_str().unwrap().to_owned()).collect();
-    copies.retain(|path| path.contains(".json.backup-") || path.ends_with(".unsaved-1"));
+    copies.retain(|path| {
+        path.contains(".json.backup-") || [".unsaved-1", ".tmp"].iter().any(|end| path.ends_with(end))
+    });
     copies.sort();
-    assert_eq!(copies.len(), 3);
+    assert_eq!(copies.len(), 4);
 
     let status = services.without(&FROM_FILE, "spatiafi status --format json").output().unwrap();
     let status = json(succeeds(&status));
@@ -578,7 +588,7 @@ fn other_copies_of_app_credentials_are_named() {
         let logout = services.without(&FROM_FILE, "spatiafi logout --credentials").output().unwrap();
         ends_well(&logout);
         let said: Vec<_> = err(&logout).lines().filter(|line| line.contains(" is still there: ")).collect();
-        assert_eq!(said.len(), 3, "{}", err(&logout));
+        assert_eq!(said.len(), copies.len(), "{}", err(&logout));
         assert!(copies.iter().all(|path| said.iter().any(|line| line.contains(path))), "{said:?}");
     }
     assert!(!file.exists() && copies.iter().all(|path| fs::exists(path).unwrap()));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use ureq::Agent;
 
 use crate::endpoint::Endpoint;
-use crate::{Error, ErrorKind, check, classify, form};
+use crate::{Error, ErrorKind, check, classify, classify_answer, form};
 
 /// The parameter of a request and the field of an answer.
 const TOKEN: &str = "nextPageToken";
@@ -131,12 +131,12 @@ impl<T> Pages<T> {
             }
         };
         let mut response = request.call().map_err(classify)?;
-        if !response.status().is_success() {
-            return Err(classify(ureq::Error::StatusCode(response.status().as_u16())));
+        if let Some(error) = classify_answer(&response) {
+            return Err(error);
         }
         let mut body = Vec::new();
         // One byte more tells a page that is too long from one that just fits.
-        let mut reader = response.body_mut().as_reader().take(self.limit as u64 + 1);
+        let mut reader = response.body_mut().as_reader().take((self.limit as u64).saturating_add(1));
         reader.read_to_end(&mut body).map_err(|error| classify(error.into()))?;
         if body.len() > self.limit {
             return Err(

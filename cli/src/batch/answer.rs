@@ -5,13 +5,13 @@ use std::io::{self, Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyfob::ureq::Agent;
-use keyfob::ureq::http::Uri;
-use keyfob::{ErrorKind, classify};
+use keyfob::ureq::Body;
+use keyfob::ureq::http::{Response, Uri};
+use keyfob::{ErrorKind, classify, classify_answer};
 use serde::de::IgnoredAny;
 
 use super::input::{Line, MAX_LINE};
 use crate::failure::{Failure, name};
-use crate::request::judge;
 use crate::target::Target;
 
 /// The longest body that is taken, so that memory is bounded.
@@ -30,14 +30,22 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Line { json, .. } => json.len(),
+            Self::Fatal(_) => 0,
+        }
+    }
+
     /// Asks the API. `body` is only there to be used again.
     pub fn to(line: &Line, agent: &Agent, target: &Target, body: &mut Vec<u8>) -> Self {
         let number = line.number;
         match url(line, target).and_then(|url| ask(agent, url, body)) {
-            Ok(status) => {
-                let failed = judge(status).map(|(kind, text)| Failure::new(kind, text));
+            Ok(response) => {
+                let failed = classify_answer(&response).map(Failure::from);
                 let mut json = Vec::with_capacity(body.len() + 64);
-                let written = write!(json, r#"{{"line":{number},"status":{}"#, status.as_u16());
+                let written = write!(json, r#"{{"line":{number},"status":{}"#, response.status().as_u16());
                 if let Some(failure) = &failed {
                     tell(&mut json, failure);
                 }
@@ -69,7 +77,7 @@ fn url(line: &Line, target: &Target) -> Result<Uri, Failure> {
     target.url(text.trim())
 }
 
-fn ask(agent: &Agent, url: Uri, body: &mut Vec<u8>) -> Result<keyfob::ureq::http::StatusCode, Failure> {
+fn ask(agent: &Agent, url: Uri, body: &mut Vec<u8>) -> Result<Response<Body>, Failure> {
     body.clear();
     let mut response = agent.get(url).call().map_err(classify)?;
     let mut reader = response.body_mut().as_reader().take(MAX_BODY as u64 + 1);
@@ -77,7 +85,7 @@ fn ask(agent: &Agent, url: Uri, body: &mut Vec<u8>) -> Result<keyfob::ureq::http
     if body.len() > MAX_BODY {
         return Err(Failure::new(ErrorKind::Protocol, "the answer is longer than 16 MiB: use `get` for it"));
     }
-    Ok(response.status())
+    Ok(response)
 }
 
 fn tell(json: &mut Vec<u8>, failure: &Failure) {

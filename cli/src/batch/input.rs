@@ -77,12 +77,18 @@ impl Input {
     }
 
     /// Goes on after this line.
-    pub fn pass_by(&mut self, lines: u64) {
-        while self.number < lines && !self.ended {
-            if !matches!(self.read(), Ok(Some(_))) {
-                self.ended = true;
+    pub fn pass_by(&mut self, lines: u64) -> Result<(), Failure> {
+        while self.number < lines {
+            if self.read().map_err(|e| unreadable(&self.name, &e))?.is_none() {
+                let (name, number) = (&self.name, self.number);
+                let text = format!(
+                    "{name} has {number} lines, and the answer to line {lines} is in the output already: is it the right \
+                     file?"
+                );
+                return Err(Failure::invalid(text));
             }
         }
+        Ok(())
     }
 
     /// The next line, and the place of its answer: 0, 1, 2, …
@@ -112,14 +118,14 @@ impl Input {
             return Ok(None);
         }
         self.number += 1;
-        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
-            bytes.drain(..BYTE_ORDER_MARK.len());
-        }
         let mut too_long = false;
         while bytes.len() as u64 > MAX_LINE && !bytes.ends_with(b"\n") {
             too_long = true;
             bytes.clear();
             (&mut self.reader).take(MAX_LINE + 1).read_until(b'\n', &mut bytes)?;
+        }
+        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
         }
         Ok(Some(Line { number: self.number, bytes: Some(bytes).filter(|_| !too_long) }))
     }

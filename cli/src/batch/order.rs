@@ -13,6 +13,9 @@ use crate::output::unwritable;
 /// How many answers may wait for one before them, for each thread.
 const WINDOW: u64 = 16;
 
+/// And how many bytes of them: beyond that, only what is waited for is asked for.
+const MOST: usize = 64 * 1024 * 1024;
+
 /// So much is written at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -56,6 +59,8 @@ struct State {
     next: u64,
     /// Answers from `next` on.
     waiting: VecDeque<Option<Answer>>,
+    /// The bytes in `waiting`.
+    bytes: usize,
     threads: usize,
     tally: Tally,
     /// Nothing is written any more.
@@ -71,6 +76,7 @@ impl Order {
             buffer: Vec::with_capacity(2 * CHUNK),
             next: 0,
             waiting: VecDeque::new(),
+            bytes: 0,
             threads: 0,
             tally,
             closed: false,
@@ -103,7 +109,9 @@ impl Order {
     /// Waits until the answer of this turn has a place to wait in. False if it is not wanted any more.
     pub fn may_begin(&self, turn: u64) -> bool {
         let mut state = self.lock();
-        while turn >= state.next + self.window && !state.closed {
+        let must_wait =
+            |state: &State| turn >= state.next + self.window || state.bytes > MOST && turn > state.next;
+        while must_wait(&state) && !state.closed {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.closed
@@ -115,6 +123,7 @@ impl Order {
         if state.waiting.len() <= place {
             state.waiting.resize_with(place + 1, || None);
         }
+        state.bytes += answer.len();
         state.waiting[place] = Some(answer);
         if place > 0 {
             return;
@@ -122,6 +131,7 @@ impl Order {
         while let Some(Some(_)) = state.waiting.front() {
             let Some(Some(answer)) = state.waiting.pop_front() else { break };
             state.next += 1;
+            state.bytes -= answer.len();
             state.take(answer);
         }
         if state.buffer.len() >= CHUNK {
@@ -200,5 +210,32 @@ impl State {
         if let Err(e) = written {
             self.stop(unwritable(name, &e));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn large_answers_hold_up_all_but_the_one_that_is_waited_for() {
+        let file = tempfile::tempfile().unwrap();
+        let order = &Order::new(file, "answers".to_owned(), 8, Tally::default());
+        let answer = |number, len| Answer::Line { number, json: vec![b'x'; len], failed: None };
+        order.put(1, answer(2, MOST));
+        assert!(order.may_begin(2), "so much is allowed");
+        order.put(2, answer(3, 1));
+        assert!(order.may_begin(0));
+        thread::scope(|scope| {
+            let (begun, has_begun) = mpsc::channel();
+            scope.spawn(move || begun.send(order.may_begin(3)));
+            assert!(has_begun.recv_timeout(Duration::from_millis(100)).is_err());
+            order.put(0, answer(1, 1));
+            assert!(has_begun.recv().unwrap());
+        });
+        assert_eq!(order.last_line(), 3);
     }
 }
