@@ -48,9 +48,10 @@ impl fmt::Debug for Auth {
 /// Makes a [`ureq::Agent`] that signs in by itself.
 ///
 /// The token goes to the named origins and nowhere else; a request to another URL is sent without it, and refused where the
-/// URL itself may not be used: plain HTTP to another machine, or a user name in it. Redirects are not followed. A refused token (401, or 403 with `invalid_token`) is replaced and the request repeated once; 429 is
-/// waited out, for any method; 502, 503, 504 and failed connections are tried up to three times for GET, HEAD, PUT,
-/// DELETE and OPTIONS. All of it happens within one deadline, waits and the token exchange included.
+/// URL itself may not be used: plain HTTP to another machine, or a user name in it. Redirects are not followed. A refused token
+/// (401, or 403 with `invalid_token`) is replaced and the request repeated once; 429 is waited out, for any method; 502, 503, 504
+/// and failed connections are tried up to three times for GET, HEAD, PUT, DELETE and OPTIONS. All of it happens within one
+/// deadline, waits and the token exchange included.
 ///
 /// Bodies up to 64 KiB are read before sending and kept for a repeat. A larger one is sent once, and in chunks unless
 /// the request sets `Content-Length`.
@@ -119,7 +120,8 @@ impl AgentBuilder {
         Ok(self)
     }
 
-    /// Sets the deadline of a call: attempts, waits, token exchange and reading the body together. Default: 60 s.
+    /// Sets the deadline of a call: attempts, waits, token exchange and reading the answer's body together. Default: 60 s. It begins
+    /// when the request's body has been read, or 64 KiB of it.
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

@@ -742,9 +742,10 @@ pub unsafe extern "C" fn keyfob_spatiafi_from_env(
 /// (KEYFOB_STORE). `user` is handed to it.
 /// `options`: NULL for the defaults. `*out`: the client, to be freed with `keyfob_client_free`.
 /// Threads: any, but with `save` NULL no other thread may change the environment, which says where the home folder is; `save`
-/// runs on the caller's. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_NO_CREDENTIALS if `save` is NULL and there is no home
-/// folder, KEYFOB_REFUSED for a wrong user name or password, KEYFOB_LOGIN_REQUIRED if the server answers `invalid_grant`,
-/// KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED.
+/// runs on the caller's. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT,
+/// KEYFOB_NO_CREDENTIALS if `save` is NULL and there is no home folder, KEYFOB_REFUSED for a wrong user name or password,
+/// KEYFOB_LOGIN_REQUIRED if the server answers `invalid_grant`, KEYFOB_STORE if they could not be saved, KEYFOB_PROTOCOL,
+/// KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_spatiafi_login(
     username: *const c_char,
@@ -1012,8 +1013,8 @@ pub unsafe extern "C" fn keyfob_refresh(
 /// `url`: a whole URL, or the rest of one, from its "/" on, that is put behind that of the API. A URL elsewhere than at the API
 /// is called without the token.
 /// `body`: called with each piece of the body, with `user`.
-/// `http_status`: NULL if only 2xx will do; any other is then KEYFOB_API_STATUS (KEYFOB_RATE_LIMITED for 429, KEYFOB_PROTOCOL for a redirect),
-/// with the status in `error`, and no body. Else any status is an answer, and goes there at the end.
+/// `http_status`: NULL if only 2xx will do; any other is then KEYFOB_API_STATUS (KEYFOB_RATE_LIMITED for 429, KEYFOB_PROTOCOL for
+/// a redirect), with the status in `error`, and no body. Else any status is an answer, and goes there at the end.
 /// Threads: any, on the same client too; `body` runs on the caller's. Blocks, for no longer than the time-out of `keyfob_get`.
 /// Returns KEYFOB_OK, KEYFOB_INVALID_INPUT, KEYFOB_API_STATUS, KEYFOB_STOPPED if `body` asked for it, KEYFOB_LOGIN_REQUIRED,
 /// KEYFOB_REFUSED, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_TIMEOUT, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE. If it fails in
@@ -1173,9 +1174,10 @@ pub unsafe extern "C" fn keyfob_login_wait(
 /// `keyfob_login_wait`, but an address that cannot be of this login (KEYFOB_INVALID_INPUT, KEYFOB_PROTOCOL before anything is
 /// sent) does not use it up: have it pasted again.
 ///
-/// Threads: any, but one login ends once. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT if it cannot be such an address or the login is
-/// used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no, KEYFOB_LOGIN_REQUIRED if the code is not taken,
-/// KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED, KEYFOB_STORE.
+/// Threads: any, but one login ends once. Blocks, for no longer than twice the time-out. Returns KEYFOB_OK, KEYFOB_INVALID_INPUT
+/// if it cannot be such an address or the login is used up, KEYFOB_TIMEOUT, KEYFOB_REFUSED if the person or the server said no,
+/// KEYFOB_LOGIN_REQUIRED if the code is not taken, KEYFOB_PROTOCOL, KEYFOB_NETWORK, KEYFOB_CLOCK, KEYFOB_RATE_LIMITED,
+/// KEYFOB_STORE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyfob_login_finish(
     login: *mut keyfob_login,

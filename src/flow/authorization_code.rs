@@ -243,7 +243,8 @@ impl Login {
     /// Requests that do not belong to this login are turned away, and the wait goes on.
     ///
     /// # Errors
-    /// As [`can_wait`](Self::can_wait), at once. [`Timeout`](ErrorKind::Timeout) if no callback came. Otherwise as [`finish`](Self::finish).
+    /// As [`can_wait`](Self::can_wait), at once. [`Timeout`](ErrorKind::Timeout) if no callback came. Otherwise as
+    /// [`finish`](Self::finish).
     pub fn wait(mut self, within: Duration) -> Result<Token, Error> {
         let unusable = Err(Error::invalid("the login has no listener"));
         let listener = std::mem::replace(&mut self.listener, unusable)?;
