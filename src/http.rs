@@ -637,8 +637,11 @@ impl Trouble {
                     Self { transient: true, ..trouble(ErrorKind::Timeout, "no answer in time", CHECK) }
                 }
                 kind => match cause.get_ref() {
-                    // As rustls and the system's library wrap their own.
-                    Some(inner) if matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::Other) => {
+                    // So rustls wraps its own, and the system's library by the other; a caller's body may fail with anything.
+                    Some(inner)
+                        if kind == io::ErrorKind::InvalidData
+                            || cfg!(feature = "native-tls") && kind == io::ErrorKind::Other =>
+                    {
                         Self::tls(&inner.to_string())
                     }
                     _ => trouble(Network, &format!("the network failed ({kind})"), CHECK),

@@ -216,6 +216,11 @@ impl FileStore {
     pub fn unreadable_path(&self, name: &RecordName) -> PathBuf {
         unreadable_path(&self.path(name))
     }
+
+    /// Where a record is written before it gets its name: only there if a process was killed, or is at it.
+    pub fn temporary_path(&self, name: &RecordName) -> PathBuf {
+        temp_path(&self.path(name))
+    }
 }
 
 impl TokenStore for FileStore {

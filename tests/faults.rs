@@ -1199,6 +1199,12 @@ fn the_deadline_begins_when_the_body_is_there() {
     let text = "the body of the request could not be read: other error; nothing was sent";
     fails(broken.map_err(classify), ErrorKind::InvalidInput, text, "a body that fails");
     assert_eq!(server.requests().len(), 1);
+    // One that is sent as it comes.
+    let long = io::repeat(b'x').take(100_000).chain(Slow(Duration::ZERO, Err(io::Error::other("expired"))));
+    let broken = agent.post(server.origin()).send(ureq::SendBody::from_owned_reader(long));
+    let text = format!("the API call failed: the network failed (other error); {CHECK}");
+    #[cfg(not(feature = "native-tls"))]
+    fails(broken.map_err(classify), ErrorKind::Network, &text, "a long body that fails");
 }
 
 #[test]

@@ -64,10 +64,10 @@ fn remove_tokens_of_file(service: &dyn Service) -> Result<(), Failure> {
 fn remove(service: &dyn Service, name: &RecordName) -> Result<bool, Failure> {
     let store = service.settings().store()?;
     let within = service.settings().timeout.unwrap_or(LOCK_TIME);
-    let path = store.path(name);
-    // What a process that was killed left there is a token too.
-    let leftover = path.with_extension("json.tmp");
-    let is_there = exists(&path)? || exists(&leftover)? || exists(&store.unreadable_path(name))?;
+    // What a process that was killed left there holds tokens too.
+    let is_there = exists(&store.path(name))?
+        || exists(&store.temporary_path(name))?
+        || exists(&store.unreadable_path(name))?;
     if is_there {
         store.lock(name, within)?.remove()?;
     }
