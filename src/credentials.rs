@@ -1,8 +1,9 @@
 //! Where app credentials come from: arguments, environment, or a file.
 
 use std::env::{self, VarError};
-use std::io;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::clock::unix_seconds;
 use crate::file::{self, NewFile};
@@ -68,6 +69,11 @@ impl ClientCredentials {
     }
 }
 
+// What follows the file's name in the names of what is kept beside it; the Unix time comes behind it.
+const BACKUP: &str = ".backup-";
+const UNREADABLE: &str = ".unreadable-";
+const UNSAVED: &str = ".unsaved-";
+
 /// A file with app credentials: the JSON that the server answered with, byte for byte.
 ///
 /// ```no_run
@@ -123,6 +129,23 @@ impl CredentialsFile {
         })
     }
 
+    /// What lies beside it and may hold app credentials too: what was replaced, what could not be read or saved, and what
+    /// a process that was killed has left. Sorted; none if the folder cannot be read.
+    pub fn copies(&self) -> Vec<PathBuf> {
+        let Some(name) = self.path.file_name() else { return Vec::new() };
+        let is_copy = |entry: &OsStr| {
+            let kept = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+            kept.is_some_and(|end| {
+                [BACKUP, UNREADABLE, UNSAVED].iter().any(|what| end.starts_with(what.as_bytes()))
+            }) || file::is_temporary(entry, name)
+        };
+        let entries = fs::read_dir(file::folder_of(&self.path)).into_iter().flatten().flatten();
+        let mut copies: Vec<_> =
+            entries.filter(|entry| is_copy(&entry.file_name())).map(|entry| entry.path()).collect();
+        copies.sort();
+        copies
+    }
+
     /// Proves that the file can be written, before a server is asked for what it gives only once.
     ///
     /// Creates the folder (mode 0700) and a temporary file (0600) in it, with room for the content. If the file
@@ -173,24 +196,24 @@ impl PreparedFile {
     /// # Errors
     /// What the operating system says. `AlreadyExists` if someone else has made the file meanwhile.
     pub fn save(mut self, answer: &[u8]) -> io::Result<()> {
-        let suffix = |what| format!(".{what}-{}", unix_seconds(Clock::system().now()));
+        let suffix = |what| format!("{what}{}", unix_seconds(Clock::system().now()));
         if let Err(error) = self.new.write(answer) {
-            let _ = self.new.keep_beside(&suffix("unsaved"));
+            let _ = self.new.keep_beside(&suffix(UNSAVED));
             return Err(error);
         }
         if ClientCredentials::from_json(answer).is_none() {
-            return self.new.keep_beside(&suffix("unreadable"));
+            return self.new.keep_beside(&suffix(UNREADABLE));
         }
         let target = self.new.target();
         let published = if !self.overwrite {
             self.new.publish()
         } else if target.exists() {
-            file::keep_beside(target, &suffix("backup"), target).and_then(|()| self.new.replace())
+            file::keep_beside(target, &suffix(BACKUP), target).and_then(|()| self.new.replace())
         } else {
             self.new.replace()
         };
         published.inspect_err(|_| {
-            let _ = self.new.keep_beside(&suffix("unsaved"));
+            let _ = self.new.keep_beside(&suffix(UNSAVED));
         })
     }
 }

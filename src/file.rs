@@ -1,6 +1,6 @@
 //! Files that hold secrets: written so that a crash leaves the old or the new one, never neither.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -177,6 +177,21 @@ pub(crate) fn is_open_to_others(path: &Path) -> bool {
     }
 }
 
+const TEMPORARY: &str = ".tmp";
+
+fn temporary_prefix(target: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target);
+    prefix.push(".");
+    prefix
+}
+
+/// Whether a file is called like the temporary files of [`NewFile::create`] for this target.
+pub(crate) fn is_temporary(name: &OsStr, target: &OsStr) -> bool {
+    let random = name.as_encoded_bytes().strip_prefix(temporary_prefix(target).as_encoded_bytes());
+    random.is_some_and(|random| random.ends_with(TEMPORARY.as_bytes()))
+}
+
 /// A file about to be written: created beside its target with room for the content, so that little can still fail.
 #[derive(Debug)]
 pub(crate) struct NewFile {
@@ -200,9 +215,9 @@ impl NewFile {
         if fs::symlink_metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut temp_name = OsString::from(".");
-        temp_name.push(name);
-        temp_name.push(format!(".{:016x}.tmp", getrandom::u64().map_err(|_| io::ErrorKind::Other)?));
+        let mut temp_name = temporary_prefix(name);
+        let random = getrandom::u64().map_err(|_| io::ErrorKind::Other)?;
+        temp_name.push(format!("{random:016x}{TEMPORARY}"));
         let mut new = Self::create_at(target, folder.join(temp_name))?;
         new.file.write_all(&[b' '; PROVED_ROOM])?;
         new.file.sync_all()?;
@@ -309,7 +324,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -641,6 +641,27 @@ fn every_answer_that_makes_no_sense_is_kept_beside_the_file() {
 }
 
 #[test]
+fn copies_are_what_a_login_may_leave_beside_the_file() {
+    let folder = Folder::new();
+    let file = CredentialsFile::new(folder.join("file"));
+    for name in
+        ["file", "file.backup", "file2.backup-1", ".file.swp", ".file2.0123456789abcdef.tmp", "file.tmp"]
+    {
+        folder.write(name, CREDENTIALS);
+    }
+    assert_eq!(file.copies(), [""; 0].map(PathBuf::from));
+    let kept = [".file.0123456789abcdef.tmp", "file.backup-1", "file.unreadable-1", "file.unsaved-1-2"]
+        .map(|name| folder.write(name, CREDENTIALS));
+    assert_eq!(file.copies(), kept);
+    let prepared = file.prepare(true).unwrap();
+    assert_eq!(file.copies().len(), kept.len() + 1, "one that is being written");
+    prepared.save(CREDENTIALS.as_bytes()).unwrap();
+    file.prepare(true).unwrap().save(b"welcome").unwrap();
+    assert_eq!(file.copies().len(), kept.len() + 2);
+    assert_eq!(CredentialsFile::new(folder.join("nowhere/file")).copies(), [""; 0].map(PathBuf::from));
+}
+
+#[test]
 fn a_file_that_somebody_made_meanwhile_is_not_overwritten() {
     let folder = Folder::new();
     let prepared = CredentialsFile::new(folder.join("file")).prepare(false).unwrap();

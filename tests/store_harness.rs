@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -808,8 +808,10 @@ fn on_a_read_only_disk(store: &FileStore) {
     remount("remount,rw");
     save(store, &Record::new(living("kept"), 0));
     fs::write(temp(store), "half a tok").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     remount("remount,ro");
     assert_eq!(access_token(&source(store, own_flow()).token(Duration::ZERO).unwrap()), "kept");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644, "what could not be set right");
 
     remount("remount,rw");
     save(store, &expired("old"));

@@ -8,7 +8,7 @@ use keyfob::{ErrorKind, RecordName, TokenStore as _};
 
 use crate::failure::Failure;
 use crate::output::{say, why};
-use crate::service::{Service, copies_of};
+use crate::service::Service;
 
 /// How long to wait for another process that is at the same record.
 const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs(30);
@@ -20,20 +20,21 @@ pub fn run(service: &dyn Service, credentials: bool) -> Result<(), Failure> {
     }
     // Before the file is gone, which alone tells whose they are.
     let tokens = tokens.and(remove_tokens_of_file(service));
-    let Some(path) = service.credentials_file()? else {
+    let Some(file) = service.credentials_file()? else {
         say("its client id and secret are in your own keeping: there is nothing to remove");
         return tokens;
     };
-    match fs::remove_file(&path) {
-        Ok(()) => say(&format!("{} is removed", path.display())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => say(&format!("there is no {}", path.display())),
+    let shown = file.path().display();
+    match fs::remove_file(file.path()) {
+        Ok(()) => say(&format!("{shown} is removed")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => say(&format!("there is no {shown}")),
         Err(e) => {
-            let text = format!("could not remove {}: {}", path.display(), why(&e));
+            let text = format!("could not remove {shown}: {}", why(&e));
             return Err(Failure::new(ErrorKind::Store, text));
         }
     }
     // They are the person's own copies, and the server gives no secret twice.
-    for copy in copies_of(&path) {
+    for copy in file.copies() {
         let copy = copy.display();
         say(&format!("{copy} is still there: it may hold app credentials; remove it if nobody needs it"));
     }

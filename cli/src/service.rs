@@ -1,10 +1,10 @@
 //! [`Service`]: what the commands need of `SpatiaFi` and Spacebring.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyfob::{AgentBuilder, CachingSource, RecordName, Secret, Token, TokenSource as _, ureq};
+use keyfob::{
+    AgentBuilder, CachingSource, CredentialsFile, RecordName, Secret, Token, TokenSource as _, ureq,
+};
 
 use crate::failure::Failure;
 use crate::output::warn;
@@ -43,7 +43,7 @@ pub trait Service {
     fn record_name(&self) -> Result<Option<RecordName>, Failure>;
 
     /// The file that holds app credentials, if the service has one.
-    fn credentials_file(&self) -> Result<Option<PathBuf>, Failure>;
+    fn credentials_file(&self) -> Result<Option<CredentialsFile>, Failure>;
 
     /// The id in that file, whatever the environment says, and what its tokens are called.
     fn client_of_file(&self) -> Result<Option<(String, RecordName)>, Failure> {
@@ -81,27 +81,6 @@ pub trait Service {
         let advice = format!("run `keyfob {} login`", self.name());
         Failure::from(error).advise(keyfob::ErrorKind::LoginRequired, &advice)
     }
-}
-
-/// What [`keyfob::CredentialsFile`] has kept beside a file: what was replaced, and what could not be saved or read; and what a
-/// process that was killed left there.
-pub fn copies_of(file: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Vec::new() };
-    let begins = ["backup", "unsaved", "unreadable"].map(|what| format!("{}.{what}-", name.display()));
-    let unfinished = format!(".{}.", name.display());
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut copies: Vec<_> = entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.as_encoded_bytes();
-            begins.iter().any(|begin| name.starts_with(begin.as_bytes()))
-                || name.starts_with(unfinished.as_bytes()) && name.ends_with(b".tmp")
-        })
-        .map(|entry| entry.path())
-        .collect();
-    copies.sort();
-    copies
 }
 
 pub struct Urls {

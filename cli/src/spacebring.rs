@@ -1,13 +1,12 @@
 //! Spacebring: its settings, `keyfob spacebring login` and `revoke`.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyfob::spacebring::{API_URL, Customer, Partner, REDIRECT_URI, scope};
-use keyfob::{CachingSource, ErrorKind, RecordName, Secret, TokenStore as _, env_var};
+use keyfob::{CachingSource, CredentialsFile, ErrorKind, RecordName, Secret, TokenStore as _, env_var};
 
 use crate::args::SpacebringLogin;
 use crate::clock::Deadline;
@@ -287,7 +286,7 @@ impl Service for Client {
         Ok(Some(partner.record_name(&self.settings.profile)?))
     }
 
-    fn credentials_file(&self) -> Result<Option<PathBuf>, Failure> {
+    fn credentials_file(&self) -> Result<Option<CredentialsFile>, Failure> {
         Ok(None)
     }
 

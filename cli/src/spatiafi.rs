@@ -1,6 +1,5 @@
 //! `SpatiaFi`: its settings, and `keyfob spatiafi login`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyfob::spatiafi::{API_URL, AUTH_URL, Login, credentials_file};
@@ -169,8 +168,8 @@ impl Service for Client {
         self.client_id()?.map(|(id, _)| self.record_name_of(&id)).transpose()
     }
 
-    fn credentials_file(&self) -> Result<Option<PathBuf>, Failure> {
-        Ok(Some(credentials_file()?.path().to_owned()))
+    fn credentials_file(&self) -> Result<Option<CredentialsFile>, Failure> {
+        Ok(Some(credentials_file()?))
     }
 
     fn client_of_file(&self) -> Result<Option<(String, RecordName)>, Failure> {

@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use keyfob::{ErrorKind, FileStore, RecordName, TokenStore as _};
+use keyfob::{CredentialsFile, ErrorKind, FileStore, RecordName, TokenStore as _};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::{self, unreadable};
 use crate::secrets::{self, Source};
-use crate::service::{Service, copies_of};
+use crate::service::Service;
 use crate::token::unix_seconds;
 
 #[derive(Serialize)]
@@ -152,10 +152,10 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         secrets,
         credentials_copies: credentials_file
             .iter()
-            .flat_map(|path| copies_of(path))
+            .flat_map(CredentialsFile::copies)
             .map(|path| Place::of(&path))
             .collect(),
-        credentials_file: credentials_file.map(|path| Place::of(&path)),
+        credentials_file: credentials_file.map(|file| Place::of(file.path())),
         store: store.map(|store| Place::of(store.folder())),
         record,
         token,
