@@ -16,7 +16,7 @@ pub enum ErrorKind {
     NoCredentials,
     /// A person has to log in (again): `invalid_grant`, revoked, or expired for good.
     LoginRequired,
-    /// The server understood and said no.
+    /// The server said no, or that it failed: with a [`status`](Error::status) from 500 on it is worth another try later.
     Refused,
     /// The server's answer makes no sense.
     Protocol,
@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Clock,
     /// The server asked to slow down (HTTP 429) for longer than the deadline allows.
     RateLimited,
-    /// A file could not be read, written or locked.
+    /// A file could not be read, written or locked, or the system gave no random bytes.
     Store,
     /// An API call was answered with a 4xx or 5xx status.
     ApiStatus,
@@ -218,6 +218,27 @@ mod tests {
         let error = Error::new(ErrorKind::Store, "disk full").with_unsaved(Secret::from("s3cr3t"));
         assert!(!format!("{error:?}").contains("s3cr3t"));
         assert_eq!(error.unsaved().unwrap().expose(), b"s3cr3t");
+    }
+
+    #[test]
+    fn predicates_say_what_may_help() {
+        use ErrorKind as K;
+        let of = |kind, status| {
+            let error = Error::new(kind, "no").with_status(status);
+            (error.is_login_required(), error.is_transient())
+        };
+        for kind in [K::NoCredentials, K::LoginRequired] {
+            assert_eq!(of(kind, 400), (true, false), "a person: {kind:?}");
+        }
+        for kind in [K::Network, K::Timeout, K::RateLimited] {
+            assert_eq!(of(kind, 429), (false, true), "time: {kind:?}");
+        }
+        for kind in [K::Refused, K::ApiStatus] {
+            assert_eq!((of(kind, 499), of(kind, 500)), ((false, false), (false, true)), "{kind:?}");
+        }
+        for kind in [K::InvalidInput, K::Protocol, K::Clock, K::Store] {
+            assert_eq!(of(kind, 200), (false, false), "{kind:?}");
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Http {
     }
 
     /// Sets the sizes in bytes of the input and output buffers of each connection, from 4 KiB to 16 MiB each; an
-    /// answer's header must fit into the input buffer. Default: 16 KiB each.
+    /// answer's header must fit into the input buffer, and into 64 KiB. Default: 16 KiB each.
     pub fn with_buffer_sizes(self, input: usize, output: usize) -> Self {
         let within = |size: usize| size.clamp(4 * 1024, 16 * 1024 * 1024);
         self.change(|settings| settings.buffers = (within(input), within(output)))
@@ -915,24 +915,42 @@ impl Connector for Connect {
             let deadline = Deadline::after(*details.timeout.after);
             Arc::new(move |details: &ConnectionDetails<'_>| {
                 let tunnel = |inner| Tunnel { inner, deadline, connected: connected.clone() };
-                run(details).map(|inner| Box::new(tunnel(inner)) as Box<dyn Transport>)
+                // ureq gives the connection all of the time anew that the name of the proxy has taken a part of.
+                let timeout = NextTimeout { after: deadline.remaining().into(), ..details.timeout };
+                if timeout.after.is_zero() {
+                    return Err(ureq::Error::Timeout(timeout.reason));
+                }
+                let details = with(details, details.request_level, timeout, details.run_connector.clone());
+                run(&details).map(|inner| Box::new(tunnel(inner)) as Box<dyn Transport>)
             })
         };
-        let details = ConnectionDetails {
-            uri: details.uri,
-            addrs: details.addrs.clone(),
-            config: details.config,
-            request_level,
-            resolver: details.resolver,
-            now: details.now,
-            timeout: details.timeout,
-            current_time: details.current_time.clone(),
-            run_connector,
-            register_shutdown: details.register_shutdown.clone(),
-        };
+        let details = with(details, request_level, details.timeout, run_connector);
         let transport = self.inner.connect(&details, chained).map_err(unsent);
         connected.store(true, Ordering::Relaxed);
         transport
+    }
+}
+
+type Run = dyn Fn(&ConnectionDetails<'_>) -> Result<Box<dyn Transport>, ureq::Error> + Send + Sync;
+
+/// The same details with these in place of their own.
+fn with<'a>(
+    details: &ConnectionDetails<'a>,
+    request_level: bool,
+    timeout: NextTimeout,
+    run_connector: Arc<Run>,
+) -> ConnectionDetails<'a> {
+    ConnectionDetails {
+        uri: details.uri,
+        addrs: details.addrs.clone(),
+        config: details.config,
+        request_level,
+        resolver: details.resolver,
+        now: details.now,
+        timeout,
+        current_time: details.current_time.clone(),
+        run_connector,
+        register_shutdown: details.register_shutdown.clone(),
     }
 }
 

@@ -97,6 +97,8 @@ struct Fetch {
     warning: Option<Error>,
     /// What the store went on to hold then: older than what is in memory, although it is another.
     outdated: Option<Token>,
+    /// A login could not be saved: the store holds another one, whoever renews that.
+    is_unsaved_login: bool,
     #[cfg(test)]
     waiting: usize,
 }
@@ -156,11 +158,12 @@ impl CachingSource {
             locked?.save(&Record::new(token.clone(), self.http.clock().offset()))
         });
         self.keep(Arc::new(token), true);
+        self.lock().is_unsaved_login = true;
         self.settle(saved, held);
         self
     }
 
-    /// Called with each new token that the server gave, after it was saved: for callers with a store of their own.
+    /// Called with each new token that the server gave, after it was saved or could not be: for callers with a store of their own.
     ///
     /// It runs on the thread that fetched, while other threads wait, so it should be quick. If it asks this source for a
     /// token it gets the new one, however long that lives.
@@ -185,6 +188,7 @@ impl CachingSource {
     fn settle(&self, saved: Result<(), Error>, held: Option<Token>) {
         let mut fetch = self.lock();
         fetch.outdated = held.filter(|_| saved.is_err());
+        fetch.is_unsaved_login &= saved.is_err();
         fetch.warning = saved.err();
     }
 
@@ -425,8 +429,14 @@ impl CachingSource {
         hurry: &mut Hurry,
         deadline: &Deadline,
     ) -> Result<Arc<Token>, Error> {
-        let outdated = self.lock().outdated.clone();
-        let is_newer = |record: &Record| !outdated.as_ref().is_some_and(|old| old.is_same(record.token()));
+        let current = self.current();
+        let fetch = self.lock();
+        let (outdated, own) = (fetch.outdated.clone(), current.clone().filter(|_| fetch.is_unsaved_login));
+        drop(fetch);
+        let is_newer = |record: &Record| {
+            !outdated.as_ref().is_some_and(|old| old.is_same(record.token()))
+                && own.as_ref().is_none_or(|own| own.is_same_login(record.token()))
+        };
         let before = store.load(name)?.filter(is_newer);
         if let Some(token) = before.as_ref().and_then(|record| self.adopt(record, wanted, false)) {
             return Ok(token);
@@ -452,7 +462,6 @@ impl CachingSource {
         if let Some(token) = now.as_ref().and_then(|record| self.adopt(record, needed, is_new)) {
             return Ok(token);
         }
-        let current = self.current();
         let previous = now.as_ref().map(Record::token).or(current.as_deref());
         let token = match self.exchange(previous, deadline) {
             Err(error) if error.kind() == ErrorKind::LoginRequired => {

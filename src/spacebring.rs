@@ -177,7 +177,7 @@ impl Partner {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if a value is empty, longer than 16 KiB or holds a control
-    /// character, or if the redirect URI is not https (http on loopback).
+    /// character, or if the redirect URI cannot be used: see [`AuthorizationCode::new`].
     pub fn new(client_id: &str, client_secret: impl Into<Secret>, redirect_uri: &str) -> Result<Self, Error> {
         let client = ClientAuth::body(client_id, client_secret)?;
         // Another URL may follow.
@@ -256,7 +256,7 @@ impl Partner {
     /// apart. Default: memory only.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the profile is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the profile is empty, longer than 16 KiB or holds a control character.
     pub fn with_store(mut self, store: Arc<dyn TokenStore>, profile: &str) -> Result<Self, Error> {
         check::value("profile", profile.as_bytes())?;
         self.store = Some((store, profile.to_owned()));
@@ -376,7 +376,7 @@ impl Partner {
     /// What the tokens of this client are called in a store, under this profile.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty, longer than 16 KiB or holds a control character.
     pub fn record_name(&self, profile: &str) -> Result<RecordName, Error> {
         check::value("profile", profile.as_bytes())?;
         Ok(self.checked_name(profile))

@@ -77,7 +77,8 @@ impl SpatiaFi {
     ///
     /// # Errors
     /// [`NoCredentials`](ErrorKind::NoCredentials) if there are none; [`InvalidInput`](ErrorKind::InvalidInput) for a
-    /// bad variable; [`Store`](ErrorKind::Store) for a bad file.
+    /// bad variable, but for the profile, which [`source`](Self::source) checks; [`Store`](ErrorKind::Store) for a bad file,
+    /// or if the environment names no folder for tokens.
     pub fn from_env() -> Result<Self, Error> {
         let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
             Some(credentials) => Self::new(credentials),
@@ -215,7 +216,7 @@ impl SpatiaFi {
     /// A source that keeps the access token in memory, and in the store if there is one.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty, longer than 16 KiB or holds a control character.
     pub fn source(&self) -> Result<CachingSource, Error> {
         let source = CachingSource::new(self.http.clone(), self.flow()?);
         let Some((store, profile)) = &self.store else { return Ok(source) };
@@ -225,7 +226,7 @@ impl SpatiaFi {
     /// What the tokens of this client are called in a store, under this profile.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a profile that is empty, longer than 16 KiB or holds a control character.
     pub fn record_name(&self, profile: &str) -> Result<RecordName, Error> {
         RecordName::new("spatiafi", &self.token_url, self.credentials.client_id())?.with_profile(profile)
     }
@@ -298,7 +299,8 @@ impl Login {
     /// With `SPATIAFI_USERNAME`, `SPATIAFI_PASSWORD`, `SPATIAFI_AUTH_URL` and [`Http::from_env`].
     ///
     /// # Errors
-    /// [`NoCredentials`](ErrorKind::NoCredentials) if user name or password is not set.
+    /// [`NoCredentials`](ErrorKind::NoCredentials) if user name or password is not set; [`InvalidInput`](ErrorKind::InvalidInput) for a
+    /// bad variable, but for the URL, which [`run`](Self::run) checks.
     pub fn from_env() -> Result<Self, Error> {
         let needed = |name: &str| {
             env_var(name)?.ok_or_else(|| {

@@ -67,7 +67,7 @@ impl RecordName {
     /// Keeps several logins of one client apart. Default: `default`.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is empty, longer than 16 KiB or holds a control character.
     pub fn with_profile(mut self, profile: &str) -> Result<Self, Error> {
         check::value("profile", profile.as_bytes())?;
         profile.clone_into(&mut self.profile);
@@ -129,7 +129,8 @@ pub trait TokenStore: Send + Sync {
     /// and so does the end of the process.
     ///
     /// # Errors
-    /// [`Timeout`](ErrorKind::Timeout); [`Store`](ErrorKind::Store) where locks do not work.
+    /// [`Timeout`](ErrorKind::Timeout); [`Store`](ErrorKind::Store) where locks do not work, or if the store cannot be reached or
+    /// trusted.
     fn lock(&self, name: &RecordName, within: Duration) -> Result<Box<dyn LockedRecord>, Error>;
 }
 
@@ -180,7 +181,8 @@ impl FileStore {
     /// `~/Library/Application Support/keyfob` on macOS, `%LOCALAPPDATA%\keyfob` on Windows.
     ///
     /// # Errors
-    /// [`Store`](ErrorKind::Store) if the environment names no home folder.
+    /// [`Store`](ErrorKind::Store) if the environment names no home folder; [`InvalidInput`](ErrorKind::InvalidInput) if
+    /// `KEYFOB_STORE` is not UTF-8.
     pub fn from_env() -> Result<Self, Error> {
         if let Some(folder) = env_var("KEYFOB_STORE")? {
             return Ok(Self::new(folder));

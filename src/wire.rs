@@ -51,7 +51,15 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
 impl TokenAnswer {
     /// `None` for what is no such object: the status says the rest.
     pub(crate) fn parse(body: &Secret) -> Option<Self> {
-        object(body.expose())
+        // A byte order mark may be passed by (RFC 8259 8.1).
+        let json = body.expose();
+        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
+        object(json).or_else(|| {
+            // The words of a refusal may be in another encoding; a secret may not.
+            let answer: Self = object(as_utf8(json)?.expose())?;
+            let has_secret = answer.secrets().next().is_some();
+            (!has_secret).then_some(answer)
+        })
     }
 
     /// The OAuth error code.
@@ -120,6 +128,19 @@ impl TokenAnswer {
         }
         Ok(token)
     }
+}
+
+/// The same text with a replacement character for each byte that is none of UTF-8. `None` if there is none.
+fn as_utf8(text: &[u8]) -> Option<Secret> {
+    const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+    std::str::from_utf8(text).is_err().then(|| {
+        let mut whole = Secret::with_capacity(REPLACEMENT.len() * text.len());
+        for chunk in text.utf8_chunks() {
+            whole.extend(chunk.valid().as_bytes());
+            chunk.invalid().iter().for_each(|_| whole.extend(REPLACEMENT));
+        }
+        whole
+    })
 }
 
 /// The earlier of the two, in seconds after `obtained_at` and in Unix seconds. `None`: unknown, or past all counting.
@@ -310,6 +331,26 @@ mod tests {
     fn token(extra: &str) -> Result<Token, &'static str> {
         let json = format!(r#"{{"access_token":"abc","token_type":"bearer"{extra}}}"#);
         parse(&json).into_token(at(1_000))
+    }
+
+    #[test]
+    fn a_refusal_in_another_encoding_is_understood_and_a_token_is_not() {
+        let parse = |body: &[u8]| TokenAnswer::parse(&body.to_vec().into());
+        let refusal =
+            parse(b"{\"error\":\"invalid_grant\",\"error_description\":\"abgelaufen f\xfcr \xfe\"}").unwrap();
+        assert_eq!(refusal.error_code(), Some("invalid_grant"));
+        assert_eq!(
+            refusal.words().unwrap().expose_str().unwrap(),
+            printable("abgelaufen f\u{fffd}r \u{fffd}")
+        );
+        assert!(parse(b"{\"access_token\":\"a\xfc\",\"token_type\":\"bearer\"}").is_none());
+        assert!(
+            parse(b"{\"access_token\":\"a\",\"token_type\":\"bearer\",\"refresh_token\":\"\xfc\"}").is_none()
+        );
+        assert!(parse(b"{\"error\":\"invalid_grant\xfc").is_none());
+        let marked =
+            parse("\u{feff}{\"access_token\":\"abc\",\"token_type\":\"bearer\"}".as_bytes()).unwrap();
+        assert!(marked.into_token(at(1_000)).is_ok());
     }
 
     #[test]

@@ -436,6 +436,26 @@ fn a_store_that_cannot_be_written_brings_no_old_token_back() {
 }
 
 #[test]
+fn a_login_that_could_not_be_saved_gives_way_to_no_other_one() {
+    let folder = Folder::new();
+    save(&folder.store(), &record("older"));
+    let given = Arc::<Mutex<Vec<String>>>::default();
+    let login = Token::new("login", SystemTime::now()).unwrap().with_refresh_token("its own");
+    let source = |store| CachingSource::new(Http::new(), Rotating(given.clone())).with_store(store, name());
+    let full = source(Arc::new(Full(folder.store()))).with_login(login);
+    assert!(full.warning().is_some());
+    // Another process, which knows nothing of the login, renews the one in the store.
+    save(&folder.store(), &record("older-renewed"));
+    let text = |token: &Token| token.access_token().expose_str().unwrap().to_owned();
+    for token in ["login", "token-1", "token-2"] {
+        let current = full.token(Duration::ZERO).unwrap();
+        assert_eq!(text(&current), token);
+        full.invalidate(&current);
+    }
+    assert_eq!(*given.lock().unwrap(), ["login", "token-1"]);
+}
+
+#[test]
 fn a_login_takes_the_place_of_an_older_one() {
     let folder = Folder::new();
     save(&folder.store(), &record("older"));

@@ -94,9 +94,9 @@ typedef enum {
     KEYFOB_CLOCK = 8,
     // The server asked to slow down (HTTP 429) for longer than the deadline allows: see `retry_after_ms`.
     KEYFOB_RATE_LIMITED = 9,
-    // A file could not be read, written or locked.
+    // A file could not be read, written or locked, or the system gave no random bytes.
     KEYFOB_STORE = 10,
-    // An API call was answered with another status than 2xx: see `http_status`.
+    // An API call was answered with 4xx or 5xx: see `http_status`. For 429 it is `KEYFOB_RATE_LIMITED`.
     KEYFOB_API_STATUS = 11,
     // A pointer that is needed is NULL.
     KEYFOB_NULL_POINTER = 12,
@@ -609,7 +609,8 @@ keyfob_status keyfob_login_url(keyfob_login *login,
 
 // Waits until the person has logged in, shows in the browser how it ended, and gives the tokens to the client that started the
 // login. They are saved if there is a store (`keyfob_warning` says if that failed), and the renewal callback is called. What
-// knocks at the port but does not belong to this login is turned away. The login is used up, however it ends.
+// knocks at the port but does not belong to this login is turned away. The login is used up, however it ends, unless it cannot be
+// waited for: the redirect URI is not on this machine, or its port is taken. Then it can be finished still.
 //
 // `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out, and so has waiting for
 // another process that is at the same record of the store.

@@ -31,9 +31,9 @@ pub enum keyfob_status {
     KEYFOB_CLOCK = 8,
     /// The server asked to slow down (HTTP 429) for longer than the deadline allows: see `retry_after_ms`.
     KEYFOB_RATE_LIMITED = 9,
-    /// A file could not be read, written or locked.
+    /// A file could not be read, written or locked, or the system gave no random bytes.
     KEYFOB_STORE = 10,
-    /// An API call was answered with another status than 2xx: see `http_status`.
+    /// An API call was answered with 4xx or 5xx: see `http_status`. For 429 it is `KEYFOB_RATE_LIMITED`.
     KEYFOB_API_STATUS = 11,
     /// A pointer that is needed is NULL.
     KEYFOB_NULL_POINTER = 12,

@@ -191,7 +191,8 @@ fn view(token: &keyfob::Token) -> keyfob_token {
         refresh_token_len,
         scope,
         scope_len,
-        expires_at: token.expires_at().map_or(0, unix_seconds),
+        // 0 says that it is unknown.
+        expires_at: token.expires_at().map_or(0, |at| unix_seconds(at).max(1)),
         obtained_at: unix_seconds(token.obtained_at()),
     }
 }
@@ -1149,7 +1150,8 @@ pub unsafe extern "C" fn keyfob_login_url(
 
 /// Waits until the person has logged in, shows in the browser how it ended, and gives the tokens to the client that started the
 /// login. They are saved if there is a store (`keyfob_warning` says if that failed), and the renewal callback is called. What
-/// knocks at the port but does not belong to this login is turned away. The login is used up, however it ends.
+/// knocks at the port but does not belong to this login is turned away. The login is used up, however it ends, unless it cannot be
+/// waited for: the redirect URI is not on this machine, or its port is taken. Then it can be finished still.
 ///
 /// `within_ms`: how long to wait for the person, in milliseconds. Getting the tokens has the client's time-out, and so has waiting for
 /// another process that is at the same record of the store.

@@ -13,8 +13,8 @@ Exit status:
   1  unexpected                 6  rate limit (HTTP 429)
   2  bad input, nothing sent    7  a file, the store or the output
   3  log in or set credentials  8  the API answered 4xx or 5xx
-  4  the server said no
-`batch` sends the other lines all the same; its status is that of the first line that failed.
+  4  the server said no, failed, or made no sense
+A signal N ends with 128 + N. `batch` sends the other lines all the same; its status is that of the first line that failed.
 
 Secrets come from the environment. For each secret variable X, which are
 SPATIAFI_CLIENT_SECRET, SPATIAFI_PASSWORD and SPACEBRING_CLIENT_SECRET, set one of
@@ -24,6 +24,9 @@ SPATIAFI_CLIENT_SECRET, SPATIAFI_PASSWORD and SPACEBRING_CLIENT_SECRET, set one 
   X_CMD     a command for `sh -c` that prints it within 30 s
 or leave it to systemd: the file x, in lower case, in $CREDENTIALS_DIRECTORY.
 A newline at the end is dropped. `keyfob <service> status` shows what is used.
+
+The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring are signed with id and secret, or
+with the token of a login if SPACEBRING_AUTH is oauth2, and name the network in SPACEBRING_NETWORK_ID.
 
 Examples:
   keyfob spatiafi login
@@ -59,7 +62,7 @@ pub struct Common {
     /// Keeps several logins of one client apart [env KEYFOB_PROFILE; default: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Where tokens are kept [env KEYFOB_STORE; default: ~/.local/state/keyfob]
+    /// Where tokens are kept [env KEYFOB_STORE; default: $XDG_STATE_HOME/keyfob or ~/.local/state/keyfob]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Deadline of each token exchange [default: 30], API call [60] and login in the browser [300]
@@ -127,7 +130,7 @@ pub enum Spacebring {
     /// Logs a person in with the browser and stores the tokens
     ///
     /// Opens the browser and waits for its callback on SPACEBRING_REDIRECT_URI (default
-    /// http://127.0.0.1:8765/callback).
+    /// http://127.0.0.1:8765/callback). With SPACEBRING_AUTH=oauth2 requests are signed with its token.
     #[command(after_help = "\
 Examples:
   keyfob spacebring login --scope locations.readonly --scope plans.readonly

@@ -16,7 +16,6 @@ mod signals;
 mod spacebring;
 mod spatiafi;
 mod status;
-
 mod target;
 mod terminal;
 mod token;

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyfob::ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use keyfob::ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use keyfob::ureq::{self, SendBody};
-use keyfob::{classify, classify_answer};
+use keyfob::{ErrorKind, classify, classify_answer};
 use serde::de::IgnoredAny;
 
 use crate::args::{self, RequestWithBody};
@@ -100,16 +102,14 @@ fn send(
     let url = Target::new(&api.url)?.url(&given.target)?;
     let agent = api.agent(service, 1)?;
 
+    let length = body.as_ref().and_then(|(data, _)| data.length());
     let mut request = Request::builder().method(method).uri(url);
     if let Some(fields) = request.headers_mut() {
         fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if let Some((data, content_type)) = &body {
+        if let Some((_, content_type)) = &body {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            // A pipe has no length.
-            if let Some(metadata) =
-                data.file().and_then(|file| file.metadata().ok()).filter(fs::Metadata::is_file)
-            {
-                fields.insert(CONTENT_LENGTH, metadata.len().into());
+            if let Some(length) = length {
+                fields.insert(CONTENT_LENGTH, length.into());
             }
         }
         fields.extend(headers);
@@ -120,15 +120,28 @@ fn send(
         Some((Data::Bytes(bytes), _)) => {
             run_with(&agent, request(SendBody::from_owned_reader(io::Cursor::new(bytes)))?)
         }
-        Some((Data::File(file), _)) => run_with(&agent, request(SendBody::from_owned_reader(file))?),
+        Some((Data::File(file), _)) => {
+            let cut = Arc::<AtomicBool>::default();
+            let body = SizedFile { file, left: length, cut: cut.clone() };
+            let result = run_with(&agent, request(SendBody::from_owned_reader(body))?);
+            if cut.load(Ordering::Relaxed) {
+                let text = "the file of --data became shorter while it was sent: try again";
+                return Err(Failure::new(ErrorKind::Store, text));
+            }
+            result
+        }
         Some((Data::Input, _)) => run_with(&agent, request(SendBody::from_owned_reader(io::stdin()))?),
     }
     .map_err(classify)?;
 
     let status = response.status();
     log::debug!("the API answered HTTP {status}");
-    copy(&mut response.body_mut().as_reader(), &mut stdout()?)?;
-    classify_answer(&response).map_or(Ok(()), |error| Err(error.into()))
+    let copied = copy(&mut response.body_mut().as_reader(), &mut stdout()?);
+    match (copied, classify_answer(&response)) {
+        // Whoever has had enough of the answer wants to know all the same.
+        (Ok(()) | Err(Failure::BrokenPipe), Some(error)) => Err(error.into()),
+        (copied, _) => copied,
+    }
 }
 
 /// Any method may have a body here: it was asked for.
@@ -140,11 +153,38 @@ fn run_with(
 }
 
 impl Data {
-    fn file(&self) -> Option<&File> {
-        match self {
-            Self::File(file) => Some(file),
-            _ => None,
+    /// That of a file too long for the agent to find out. A shorter one may have another than it says, as in `/proc`; a
+    /// pipe has none.
+    fn length(&self) -> Option<u64> {
+        const KEPT: u64 = 64 * 1024;
+        let Self::File(file) = self else { return None };
+        file.metadata()
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .map(|metadata| metadata.len())
+            .filter(|&len| len > KEPT)
+    }
+}
+
+/// A file, as far as its length was when it was looked at.
+struct SizedFile {
+    file: File,
+    /// `None`: to its end.
+    left: Option<u64>,
+    /// It ended before.
+    cut: Arc<AtomicBool>,
+}
+
+impl Read for SizedFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = &mut self.left else { return self.file.read(buffer) };
+        let read = (&mut self.file).take(*left).read(buffer)?;
+        *left -= read as u64;
+        if read == 0 && *left > 0 && !buffer.is_empty() {
+            self.cut.store(true, Ordering::Relaxed);
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        Ok(read)
     }
 }
 
@@ -181,5 +221,40 @@ fn copy(from: &mut impl Read, to: &mut File) -> Result<(), Failure> {
             Err(e) => return Err(classify(e.into()).into()),
         };
         to.write_all(&chunk[..n]).map_err(|e| unwritable("standard output", &e))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_too_long_to_be_kept_has_a_length() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut length = |bytes: usize| {
+            file.write_all(&vec![b'x'; bytes]).unwrap();
+            Data::File(file.try_clone().unwrap()).length()
+        };
+        assert_eq!(length(64 * 1024), None);
+        assert_eq!(length(1), Some(64 * 1024 + 1));
+        assert_eq!(Data::Bytes(vec![0; 100_000]).length(), None);
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_an_error_and_one_that_grew_is_cut() {
+        let read = |left| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"0123456789").unwrap();
+            io::Seek::rewind(&mut file).unwrap();
+            let mut body = SizedFile { file, left, cut: Arc::default() };
+            let mut text = String::new();
+            let result = body.read_to_string(&mut text).map_err(|e| e.kind());
+            (result, text, body.cut.load(Ordering::Relaxed))
+        };
+        assert_eq!(read(None), (Ok(10), "0123456789".to_owned(), false));
+        assert_eq!(read(Some(10)), (Ok(10), "0123456789".to_owned(), false));
+        assert_eq!(read(Some(4)), (Ok(4), "0123".to_owned(), false));
+        let (result, _, cut) = read(Some(11));
+        assert_eq!((result, cut), (Err(io::ErrorKind::UnexpectedEof), true));
     }
 }

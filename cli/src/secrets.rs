@@ -128,18 +128,17 @@ impl Source {
     }
 
     fn read_descriptor(&self, number: &str) -> Result<Vec<u8>, Failure> {
+        let label = self.label();
         let Some(fd) = descriptor(number) else {
             return Err(Failure::invalid(format!(
-                "{} is {number:?}: it should be the number of an open descriptor, as in {}=3 3</run/secret",
-                self.label(),
-                self.label()
+                "{label} is {}: it should be the number of an open descriptor, as in {label}=3 3</run/secret",
+                shown(number)
             )));
         };
         let read = open_descriptor(fd).and_then(read_all);
         close(fd);
         self.in_time(read.map_err(|e| {
             if is_not_open(&e) {
-                let label = self.label();
                 return Failure::invalid(format!(
                     "{label} is {fd}, but descriptor {fd} is not open for reading"
                 ));
@@ -176,30 +175,33 @@ impl Source {
         let deadline = Deadline::after(TIME);
         let output = child.stdout.take().map(|pipe| read(OwnedFd::from(pipe).into(), None, &deadline));
         let mut ended = || within(deadline.remaining(), || !matches!(child.try_wait(), Ok(None)));
-        match output {
-            Some(Ok(Some(secret))) if ended() => match child.wait() {
-                Ok(status) if status.success() => Ok(secret),
-                Ok(status) => Err(Failure::new(
-                    ErrorKind::NoCredentials,
-                    format!("the command in {} gave no secret: it ended with {status}", self.label()),
-                )),
-                Err(e) => Err(unreadable(&self.to_string(), &e)),
-            },
-            Some(Err(e)) => Err(unreadable(&self.to_string(), &e)),
-            _ => {
-                if has_own_group {
-                    kill_group(&child);
-                }
-                let _ = child.kill();
-                let _ = child.wait();
-                let text = format!(
+        let failed = match output {
+            Some(Ok(Some(secret))) if ended() => {
+                return match child.wait() {
+                    Ok(status) if status.success() => Ok(secret),
+                    Ok(status) => Err(Failure::new(
+                        ErrorKind::NoCredentials,
+                        format!("the command in {} gave no secret: it ended with {status}", self.label()),
+                    )),
+                    Err(e) => Err(unreadable(&self.to_string(), &e)),
+                };
+            }
+            Some(Err(e)) => unreadable(&self.to_string(), &e),
+            _ => Failure::new(
+                ErrorKind::Timeout,
+                format!(
                     "the command in {} did not end within {} s: run it by hand to see what it waits for",
                     self.label(),
                     TIME.as_secs()
-                );
-                Err(Failure::new(ErrorKind::Timeout, text))
-            }
+                ),
+            ),
+        };
+        if has_own_group {
+            kill_group(&child);
         }
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(failed)
     }
 
     #[cfg(not(unix))]
@@ -214,7 +216,7 @@ impl fmt::Display for Source {
         match &self.place {
             Place::Variable | Place::Command(_) => f.write_str(&self.label()),
             Place::File(path) | Place::Credential(path) => write!(f, "{} ({})", self.label(), path.display()),
-            Place::Descriptor(number) => write!(f, "{} ({number})", self.label()),
+            Place::Descriptor(number) => write!(f, "{} ({})", self.label(), shown(number)),
         }
     }
 }
@@ -350,6 +352,11 @@ fn is_not_open(error: &io::Error) -> bool {
         return true;
     }
     error.kind() == io::ErrorKind::NotFound
+}
+
+/// What should be the number of a descriptor, and may be the secret itself.
+pub fn shown(number: &str) -> &str {
+    if number.parse::<u16>().is_ok() { number } else { "no descriptor's number" }
 }
 
 fn descriptor(number: &str) -> Option<i32> {

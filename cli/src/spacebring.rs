@@ -162,6 +162,11 @@ impl Client {
         }
         let granted = source.current().and_then(|token| token.scope().map(str::to_owned));
         say(&format!("logged in{}", granted.map(|scope| format!(" for {scope}")).unwrap_or_default()));
+        if matches!(Self::auth(), Ok(Auth::Basic)) {
+            say(&format!(
+                "requests are signed with it once {AUTH} is oauth2, and with id and secret until then"
+            ));
+        }
         Ok(())
     }
 

@@ -144,8 +144,8 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
     Ok(Status {
         service: service.name(),
         profile: settings.profile.clone(),
-        api_url: without_query(&urls.api),
-        token_url: without_query(&urls.token),
+        api_url: shown(&urls.api),
+        token_url: shown(&urls.token),
         requests_signed_with: service.signs_with()?,
         client_id,
         client_id_from,
@@ -182,8 +182,9 @@ fn unusable(source: &Source) -> Option<Failure> {
             let is_open = !folder.is_dir()
                 || number.parse::<u32>().is_ok_and(|fd| folder.join(fd.to_string()).exists());
             let label = source.label();
-            (!is_open)
-                .then(|| Failure::invalid(format!("{label} is {number:?}, which is no open descriptor")))
+            (!is_open).then(|| {
+                Failure::invalid(format!("{label} is {}: no such one is open", secrets::shown(number)))
+            })
         }
         secrets::Place::Variable | secrets::Place::Command(_) => None,
     }
@@ -208,8 +209,14 @@ fn by_server(now: SystemTime, offset: i64) -> SystemTime {
     if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) }.unwrap_or(now)
 }
 
-fn without_query(url: &str) -> String {
-    url.split('?').next().unwrap_or_default().to_owned()
+/// As it was set, which may be wrong, but for what may be secret in it.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match (url.split_once("//"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}//…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        (_, None) => url.to_owned(),
+    }
 }
 
 impl Place {
@@ -306,13 +313,16 @@ impl Place {
     }
 }
 
+/// The last second of the year 9999, as Unix time: later ones have no date of HTTP.
+const LAST_DATE: u64 = 253_402_300_799;
+
 impl Token {
     fn text(&self) -> String {
         let Some((at, left)) = self.expires_at.zip(self.expires_in) else {
             return "stored, of unknown lifetime".to_owned();
         };
-        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at));
-        let at = at.map(httpdate::fmt_http_date).unwrap_or_default();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.min(LAST_DATE));
+        let at = httpdate::fmt_http_date(at);
         if self.valid { format!("valid for {left} s, until {at}") } else { format!("expired at {at}") }
     }
 }

@@ -619,7 +619,7 @@ fn status_names_secrets_that_cannot_be_read() {
         ("SPATIAFI_CLIENT_SECRET_FILE", "nowhere", 7, "(nowhere): no such file"),
         ("SPATIAFI_CLIENT_SECRET_FILE", ".", 7, "(.): is a directory"),
         ("SPATIAFI_CLIENT_SECRET_FD", "77", 2, "77"),
-        ("SPATIAFI_CLIENT_SECRET_FD", "three", 2, "three"),
+        ("SPATIAFI_CLIENT_SECRET_FD", "three", 2, "no descriptor's number"),
     ] {
         for words in ["spatiafi status --format json", "spatiafi token"] {
             let mut command = services.without(&["SPATIAFI_CLIENT_SECRET"], words);
@@ -680,5 +680,51 @@ fn the_api_takes_what_help_shows() {
             assert_eq!(output.status.code(), Some(if unknown { 8 } else { 0 }), "{line}: {}", out(&output));
             assert!(!unknown || err(&output).contains("HTTP 404"), "{line}: {}", err(&output));
         }
+    }
+}
+
+#[test]
+fn a_token_that_outlives_all_dates_has_a_status() {
+    let services = Services::start();
+    services.spatiafi.set_token_lifetime(Duration::from_secs(300_000_000_000));
+    ends_well(&services.run("spatiafi token"));
+    let status = services.run("spatiafi status");
+    assert!(succeeds(&status).contains("until Fri, 31 Dec 9999 23:59:59 GMT"), "{}", out(&status));
+}
+
+#[test]
+fn status_shows_no_secret_that_was_put_into_the_wrong_variable() {
+    const SECRET: &str = "s3cr3t-in-the-wrong-place";
+    let services = Services::start();
+    for (name, value) in [
+        ("SPATIAFI_TOKEN_URL", format!("https://me:{SECRET}@auth.example/token")),
+        ("SPATIAFI_API_URL", format!("https://{SECRET}@api.example")),
+        ("SPATIAFI_API_URL", format!("//{SECRET}@api.example?{SECRET}#{SECRET}")),
+        ("SPATIAFI_API_URL", format!("me:{SECRET}@api.example")),
+        ("SPATIAFI_CLIENT_SECRET_FD", SECRET.to_owned()),
+    ] {
+        for words in ["spatiafi status", "spatiafi status --format json", "spatiafi token -v"] {
+            let output =
+                services.without(&["SPATIAFI_CLIENT_SECRET"], words).env(name, &value).output().unwrap();
+            assert!(!out(&output).contains(SECRET), "{name} {words}: {}", out(&output));
+            assert!(!err(&output).contains(SECRET), "{name} {words}: {}", err(&output));
+            assert!(
+                !words.ends_with("status") || out(&output).contains("service"),
+                "{name}: {}",
+                err(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_hides_no_failure() {
+    let services = Services::start();
+    for (path, status) in [("/networks/v1", 0), ("/nowhere", 8)] {
+        let mut command = services.keyfob(["spacebring", "get", path]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{path}: {}", err(&output));
     }
 }

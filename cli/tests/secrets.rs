@@ -605,6 +605,17 @@ fn nothing_of_a_command_is_left_when_its_time_is_over() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_command_that_prints_too_much_is_ended() {
+    let services = Services::start();
+    let much = "echo $$ >pid; head -c 100000 /dev/zero; sleep 60";
+    let output = token(&services).arg("much").env("SPATIAFI_CLIENT_SECRET_CMD", much).output().unwrap();
+    fails(&output, 7, "SPATIAFI_CLIENT_SECRET_CMD");
+    let pid = fs::read_to_string(services.path("pid")).unwrap();
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists());
+}
+
+#[test]
 fn exec_hands_on_no_secret_but_the_token() {
     let services = Services::start();
     ends_well(&services.run("spatiafi token"));

@@ -60,7 +60,8 @@ impl AuthorizationCode {
     /// [pasted](Login::finish).
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if a URL is not https (http on loopback).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if a URL is not https (http on loopback), or the redirect URI neither that nor of
+    /// another program's scheme (RFC 8252 7.1), or if it has a fragment, or port 0 where no callback can be waited for.
     pub fn new(
         authorize_url: &str,
         token_url: &str,
@@ -92,7 +93,7 @@ impl AuthorizationCode {
     /// Demands this issuer in each callback (`iss`, RFC 9207), for servers that send it. Default: not looked at.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is empty or holds a control character.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is empty, longer than 16 KiB or holds a control character.
     pub fn with_issuer(mut self, issuer: &str) -> Result<Self, Error> {
         check::value("issuer", issuer.as_bytes())?;
         self.issuer = Some(issuer.to_owned());

@@ -61,7 +61,7 @@ impl ClientAssertion {
     /// Sets `aud`, for servers that want their issuer there. Default: the token URL.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty or holds a control character.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty, longer than 16 KiB or holds a control character.
     pub fn with_audience(mut self, audience: &str) -> Result<Self, Error> {
         check::value("audience", audience.as_bytes())?;
         self.key = AssertionKey::new(&self.client_id, audience, &self.client_secret);
@@ -71,7 +71,7 @@ impl ClientAssertion {
     /// Asks for a scope, as a space-separated list (RFC 6749 3.3). Default: none is sent.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty or holds a control character.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty, longer than 16 KiB or holds a control character.
     pub fn with_scope(mut self, scope: &str) -> Result<Self, Error> {
         check::value("scope", scope.as_bytes())?;
         self.scope = Some(scope.to_owned());

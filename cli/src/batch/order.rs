@@ -169,8 +169,10 @@ impl Order {
     pub fn result(&self) -> Result<(), Failure> {
         let mut state = self.lock();
         state.write(&self.name);
-        if let Some(fatal) = state.fatal.take() {
-            return Err(fatal);
+        match state.fatal.take() {
+            // The lines that failed before are worth their status.
+            Some(Failure::BrokenPipe) | None => {}
+            Some(fatal) => return Err(fatal),
         }
         let Some((line, failure)) = state.tally.first_failure.take() else { return Ok(()) };
         let (failed, lines) = (state.tally.failed, state.tally.lines);
@@ -219,6 +221,20 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_reader_that_has_gone_hides_no_failed_line() {
+        for status in [None, Some(8)] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let file = File::from(std::os::fd::OwnedFd::from(writer));
+            let order = Order::new(file, "answers".to_owned(), 1, Tally::default());
+            let failed = status.map(|_| Failure::new(keyfob::ErrorKind::ApiStatus, "no"));
+            order.put(0, Answer::Line { number: 1, json: b"{}\n".to_vec(), failed });
+            assert_eq!(order.result().err().map(|failure| failure.exit_status()), status);
+        }
+    }
 
     #[test]
     fn large_answers_hold_up_all_but_the_one_that_is_waited_for() {
