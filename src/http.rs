@@ -1023,3 +1023,38 @@ impl UreqResolver for Names {
         if found.is_empty() { Err(unsent(ureq::Error::HostNotFound)) } else { Ok(found) }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a name that takes its time does so on the machine's clock")]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_proxy_takes_its_time_from_that_of_the_connection() {
+        const NAME: Duration = Duration::from_millis(900);
+        const TIMEOUT: Duration = Duration::from_secs(1);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Until its queue is full, so that a new connection gets no answer at all.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+        let queued: Vec<_> = (0..8192).map_while(connect).collect();
+        if queued.len() == 8192 {
+            return println!("skipped: the queue cannot be filled here");
+        }
+        let mut http = Http::new().with_timeout(TIMEOUT);
+        http.settings.resolver = Resolver::with_lookup(move |_, _| {
+            thread::sleep(NAME);
+            Ok(vec![address])
+        });
+        let http = http.with_proxy("http://proxy.test:1").unwrap();
+        let started = Deadline::after(TIMEOUT);
+        let result =
+            http.agent.get("https://127.0.0.1:1/").config().timeout_global(Some(TIMEOUT)).build().call();
+        let error = format!("{:?}", result.unwrap_err());
+        assert!(error.contains("Timeout"), "{error}");
+        assert!(started.elapsed() < TIMEOUT + Duration::from_millis(400), "{:?}", started.elapsed());
+    }
+}

@@ -45,7 +45,7 @@ impl Resolver {
         Self::with_lookup(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
     }
 
-    fn with_lookup(
+    pub(crate) fn with_lookup(
         lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner { lookup: Box::new(lookup), names: Mutex::default(), changed: Condvar::new() }))
