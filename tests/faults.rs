@@ -1257,7 +1257,8 @@ fn only_what_can_be_repeated_is_repeated() {
                 let result = call(&agent, method, &server.origin());
                 let most = if status == 429 { usize::MAX } else { 3 };
                 let tries = if repeated { (bad + 1).min(most) } else { 1 };
-                assert_eq!(server.requests().len(), tries, "{method} {status} {bad} times");
+                let requests = server.requests();
+                assert_eq!(requests.len(), tries, "{method} {status} {bad} times: {requests:?}");
                 if tries > bad {
                     result.unwrap();
                 } else {
