@@ -49,9 +49,9 @@ impl fmt::Debug for Auth {
 ///
 /// The token goes to the named origins and nowhere else; a request to another URL is sent without it, and refused where the
 /// URL itself may not be used: plain HTTP to another machine, or a user name in it. Redirects are not followed. A refused token
-/// (401, or 403 with `invalid_token` or after its end) is replaced and the request repeated once; 429 is waited out, for any method; 502, 503, 504
-/// and failed connections are tried up to three times for GET, HEAD, PUT, DELETE and OPTIONS. All of it happens within one
-/// deadline, waits and the token exchange included.
+/// (401, or 403 with `invalid_token` or after its end) is replaced and the request repeated once; 429 is waited out, for any
+/// method; 502, 503, 504 and failed connections are tried up to three times for GET, HEAD, PUT, DELETE and OPTIONS. All of it
+/// happens within one deadline, waits and the token exchange included.
 ///
 /// Bodies up to 64 KiB are read before sending and kept for a repeat. A larger one is sent once, and in chunks unless
 /// the request sets `Content-Length`.

@@ -920,11 +920,12 @@ impl Connector for Connect {
                 if timeout.after.is_zero() {
                     return Err(ureq::Error::Timeout(timeout.reason));
                 }
-                let details = with(details, details.request_level, timeout, details.run_connector.clone());
+                let details =
+                    details_with(details, details.request_level, timeout, details.run_connector.clone());
                 run(&details).map(|inner| Box::new(tunnel(inner)) as Box<dyn Transport>)
             })
         };
-        let details = with(details, request_level, details.timeout, run_connector);
+        let details = details_with(details, request_level, details.timeout, run_connector);
         let transport = self.inner.connect(&details, chained).map_err(unsent);
         connected.store(true, Ordering::Relaxed);
         transport
@@ -934,7 +935,7 @@ impl Connector for Connect {
 type Run = dyn Fn(&ConnectionDetails<'_>) -> Result<Box<dyn Transport>, ureq::Error> + Send + Sync;
 
 /// The same details with these in place of their own.
-fn with<'a>(
+fn details_with<'a>(
     details: &ConnectionDetails<'a>,
     request_level: bool,
     timeout: NextTimeout,

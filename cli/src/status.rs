@@ -211,11 +211,12 @@ fn by_server(now: SystemTime, offset: i64) -> SystemTime {
 
 /// As it was set, which may be wrong, but for what may be secret in it.
 fn shown(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match (url.split_once("//"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}//…@{rest}"),
-        (None, Some((_, rest))) => format!("…@{rest}"),
-        (_, None) => url.to_owned(),
+    let base = url.split(['?', '#']).next().unwrap_or_default();
+    match base.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        // A password may hold such a character itself.
+        None if url.contains('@') => "…".to_owned(),
+        None => base.to_owned(),
     }
 }
 

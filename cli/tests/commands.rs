@@ -701,6 +701,8 @@ fn status_shows_no_secret_that_was_put_into_the_wrong_variable() {
         ("SPATIAFI_API_URL", format!("https://{SECRET}@api.example")),
         ("SPATIAFI_API_URL", format!("//{SECRET}@api.example?{SECRET}#{SECRET}")),
         ("SPATIAFI_API_URL", format!("me:{SECRET}@api.example")),
+        ("SPATIAFI_API_URL", format!("me:{SECRET}@api.example//api")),
+        ("SPATIAFI_API_URL", format!("https://me:{SECRET}?@api.example")),
         ("SPATIAFI_CLIENT_SECRET_FD", SECRET.to_owned()),
     ] {
         for words in ["spatiafi status", "spatiafi status --format json", "spatiafi token -v"] {
