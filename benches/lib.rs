@@ -1,4 +1,4 @@
-//! The work that both sides of `compare` do, so that they differ in nothing but who signs in.
+//! The work of both sides of `compare`, so that the sides differ only in how they authenticate.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +11,17 @@ use ureq::http::Response;
 /// Any error: a benchmark stops at the first one.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Where a login ends: `compare` reads it there, so nobody listens.
+/// The redirect URI of the logins. `compare` reads the callback from the URL itself, so nothing listens here.
 pub const CALLBACK: &str = "http://127.0.0.1:8765/callback";
 
-/// The call that is made again and again, relative to `SPATIAFI_API_URL`.
+/// The API call that is repeated, relative to `SPATIAFI_API_URL`.
 pub const CALL: &str = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
 
-/// How many logins are asked for by `login COUNT`, if they are.
+/// Returns the COUNT of the arguments `login COUNT`, or `None` without them.
 ///
 /// # Errors
-/// If that is no number.
+///
+/// If COUNT is not a number.
 pub fn logins() -> Outcome<Option<u64>> {
     let mut arguments = env::args().skip(1);
     if arguments.next().as_deref() != Some("login") {
@@ -29,11 +30,12 @@ pub fn logins() -> Outcome<Option<u64>> {
     Ok(Some(arguments.next().ok_or("how many logins?")?.parse()?))
 }
 
-/// Makes as many calls as the first argument says on as many threads as the second, and prints figures if the second
-/// is given.
+/// Makes as many calls as the first argument says, on as many threads as the second says. Prints figures if
+/// there is a second argument.
 ///
 /// # Errors
-/// For bad arguments, and with the first call that fails.
+///
+/// For bad arguments, and at the first call that fails.
 #[allow(clippy::disallowed_methods, reason = "benchmarks read the clock by themselves")]
 pub fn work(call: impl Fn() -> Result<Response<Body>, ureq::Error> + Sync) -> Outcome<()> {
     let mut arguments = env::args().skip(1);
@@ -43,7 +45,7 @@ pub fn work(call: impl Fn() -> Result<Response<Body>, ureq::Error> + Sync) -> Ou
     };
 
     let threads: usize = threads.parse()?;
-    // keyfob gets its token with the first call: that is not what is timed here.
+    // The first call includes the token request of keyfob, which is not measured here.
     finish(call()?)?;
     let (next, early, late) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let work = || loop {

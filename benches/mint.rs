@@ -1,7 +1,7 @@
-//! Minting a client assertion: keyfob beside its peers, the same claims for all.
+//! Compares minting a client assertion with keyfob and with its peers, with the same claims.
 //!
-//! On the clock, keyfob encodes the `jti` and wipes its buffers. The peers get the `jti` as text, and the one that
-//! consumes its claims gets a copy made off the clock.
+//! The measured time of keyfob includes encoding the `jti` and wiping the buffers. The peers receive the
+//! `jti` as text. A peer that consumes its claims receives a copy that was made outside the measured time.
 #![allow(clippy::disallowed_methods, reason = "benchmarks read the clock by themselves")]
 
 mod turns;
@@ -29,7 +29,7 @@ const EXPIRES_AT: u32 = ISSUED_AT + 300;
 const JTI: [u8; 16] = [0x5a; 16];
 const JTI_TEXT: &str = "WlpaWlpaWlpaWlpaWlpaWg";
 
-/// Header, dot and claims: as long as with a real client.
+/// Header, dot and claims, as long as those of a real client.
 const SIGNING_INPUT: usize = 275;
 /// Dot and signature.
 const REST: usize = 44;
@@ -114,7 +114,7 @@ fn jwt_simple() -> impl FnMut(u64) -> std::time::Duration {
         .with_jwt_id(JTI_TEXT);
     claims.issued_at = Some(UnixTimeStamp::from_secs(ISSUED_AT.into()));
     claims.expires_at = Some(UnixTimeStamp::from_secs(EXPIRES_AT.into()));
-    // Set by `create`, and not among the claims of an assertion.
+    // `create` sets this claim, which an assertion does not have.
     claims.invalid_before = None;
     move |iterations| {
         let copies: Vec<_> = (0..iterations).map(|_| claims.clone()).collect();

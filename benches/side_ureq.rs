@@ -1,4 +1,5 @@
-//! The other side of `compare`: bare ureq, set up as keyfob sets it up, with an assertion that came ready-made.
+//! The other side of `compare`: bare ureq with the same settings as keyfob, and an assertion that was made in
+//! advance.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error};
 
-/// ureq's own resolver starts a thread for each call with a deadline; keyfob's starts none for an address.
+/// A resolver without threads. ureq's own resolver starts a thread for each call with a deadline; keyfob's
+/// starts none for an IP address.
 #[derive(Debug)]
 struct Addresses;
 

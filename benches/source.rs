@@ -1,5 +1,5 @@
-//! A living token from memory, beside the least that it could cost: an uncontended `RwLock` read, an `Arc` clone and
-//! a look at the clock.
+//! Compares reading a valid token from memory with the least possible cost: an uncontended `RwLock` read, an
+//! `Arc` clone and a look at the clock.
 #![allow(clippy::disallowed_methods, reason = "the least there is reads the clock by itself")]
 
 mod turns;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use criterion::Criterion;
 use keyfob::flow::Grant;
-use keyfob::{CachingSource, Error, Http, Token, TokenSource as _};
+use keyfob::{CachingSource, Error, Token, TokenSource as _, Transport};
 
 use turns::Turns;
 
@@ -21,11 +21,11 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: all is passed on to the system's allocator as it came.
+// SAFETY: the system's allocator receives every call unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the system's allocator asks for the same promise as this function.
         unsafe { System.alloc(layout) }
     }
 
@@ -38,12 +38,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The token is there already.
+/// A grant whose token exists already.
 struct Nothing;
 
 impl Grant for Nothing {
-    fn token(&self, _: &Http, _: Option<&Token>) -> Result<Token, Error> {
-        unreachable!("the token lives for an hour")
+    fn token(&self, _: &Transport, _: Option<&Token>) -> Result<Token, Error> {
+        unreachable!("the token is valid for an hour")
     }
 }
 
@@ -52,9 +52,9 @@ fn main() {
     let token = Token::new("t".repeat(200), now).expect("letters");
     let token = token.with_expires_at(now + Duration::from_secs(3600));
     let locked = RwLock::new(Arc::new(token.clone()));
-    let source = CachingSource::new(Http::new(), Nothing).with_token(token);
+    let source = CachingSource::new(Transport::new(), Nothing).with_token(token);
 
-    let keyfob = || source.token(Duration::ZERO).expect("it lives");
+    let keyfob = || source.token(Duration::ZERO).expect("it is valid");
     let least = || (locked.read().expect("not poisoned").clone(), SystemTime::now());
 
     let mut turns = Turns::new("source");
@@ -84,7 +84,7 @@ fn print_allocations(token: &impl Fn() -> Arc<Token>) {
 }
 
 fn print_throughput<T>(name: &str, run: &(impl Fn() -> T + Sync)) {
-    // The best of some: what another load on the machine disturbs least.
+    // Takes the best of several rounds, which other load on the machine disturbs least.
     let best = |threads| (0..7).map(|_| throughput(threads, run)).max().unwrap_or_default();
     println!("| {name} | {} | {} |", best(1), best(8));
 }

@@ -1,11 +1,12 @@
-//! Contenders that are timed by criterion one after the other, then in turn for a table of ratios.
+//! Contenders that criterion times one after the other, and that are then timed in turns for a table of
+//! ratios.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 
-/// Runs so many iterations and says how long they took.
+/// Runs this many iterations and returns how long they took.
 type Timed<'a> = Box<dyn FnMut(u64) -> Duration + 'a>;
 
 pub struct Turns<'a> {
@@ -32,7 +33,7 @@ impl<'a> Turns<'a> {
         self.contenders.push((name, Box::new(run)));
     }
 
-    /// The first one is ours.
+    /// The first contender is keyfob.
     pub fn run(mut self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(self.group);
         for (name, run) in &mut self.contenders {
@@ -42,7 +43,7 @@ impl<'a> Turns<'a> {
         self.print();
     }
 
-    /// The fastest of many short turns is what another load on the machine disturbs least.
+    /// Returns the fastest of many short turns, which other load on the machine disturbs least.
     fn print(&mut self) {
         const ROUNDS: u32 = 2_000;
         const ITERATIONS: u32 = 200;

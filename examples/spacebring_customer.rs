@@ -1,4 +1,4 @@
-//! A customer of Spacebring: id and secret from the environment → the customer's locations on standard output.
+//! A customer of Spacebring: reads id and secret from the environment, and prints the customer's locations.
 //!
 //! `SPACEBRING_CLIENT_ID=… SPACEBRING_CLIENT_SECRET=… cargo run --example spacebring_customer`
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     let customer = Customer::from_env()?;
-    for page in Pages::new(&customer.agent()?, &format!("{}/locations/v1", customer.api_url()))? {
+    for page in Pages::new(&customer.agent(), &format!("{}/locations/v1", customer.api_url()))? {
         for location in page?["locations"].as_array().into_iter().flatten() {
             println!("{location}");
         }

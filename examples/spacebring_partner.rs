@@ -4,16 +4,15 @@
 //! `cargo run --example spacebring_partner [-- --keep] [--paste]`
 //!
 //! With `--keep` it ends after the first list. The tokens stay in `KEYFOB_STORE`, or in the user's own folder, so the
-//! next run needs no person, and no token request while the access token lives. With `--paste` the browser may be on
+//! next run needs no person, and no token request while the access token is valid. With `--paste` the browser may be on
 //! another machine: the address that it ends at is read from standard input.
 
 use std::io::stdin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use keyfob::spacebring::{Pages, Partner, scope};
-use keyfob::{CachingSource, Error, ErrorKind, TokenSource as _};
+use keyfob::{Error, ErrorKind};
 
 fn main() -> ExitCode {
     match run() {
@@ -27,31 +26,30 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     let partner = Partner::from_env()?;
-    let source = match partner.stored_source()? {
-        Some(source) => match list_locations(&partner, &source) {
-            // Revoked elsewhere, or expired for good.
-            Err(error) if error.kind() == ErrorKind::LoginRequired => log_in_and_list(&partner)?,
-            result => result.map(|()| source)?,
-        },
-        None => log_in_and_list(&partner)?,
-    };
+    match list_locations(&partner) {
+        // Nobody has logged in, or the login was revoked elsewhere or has expired for good.
+        Err(error) if error.kind() == ErrorKind::LoginRequired => {
+            log_in(&partner)?;
+            list_locations(&partner)?;
+        }
+        result => result?,
+    }
     if is_given("--keep") {
         return Ok(());
     }
 
     // An agent renews by itself, before the token expires and when the server refuses it. This is how to ask for it.
-    source.invalidate(&*source.token(Duration::ZERO)?);
-    source.token(Duration::ZERO)?;
+    partner.source().renew()?;
     eprintln!("renewed the access token");
-    list_locations(&partner, &source)?;
+    list_locations(&partner)?;
 
-    partner.revoke(&source)?;
+    partner.revoke()?;
     eprintln!("revoked the login");
     Ok(())
 }
 
-fn log_in_and_list(partner: &Partner) -> Result<Arc<CachingSource>, Error> {
-    let login = partner.login([scope::LOCATIONS_READONLY])?;
+fn log_in(partner: &Partner) -> Result<(), Error> {
+    let login = partner.start_login_for(scope::LOCATIONS_READONLY)?;
     let paste = is_given("--paste");
     if !paste {
         login.can_wait()?;
@@ -66,16 +64,14 @@ fn log_in_and_list(partner: &Partner) -> Result<Arc<CachingSource>, Error> {
     } else {
         login.wait(Duration::from_secs(300))?
     };
-    let source = partner.source(token);
-    if let Some(warning) = source.warning() {
-        eprintln!("warning: {warning}");
+    if let Err(error) = partner.finish_login(token) {
+        eprintln!("warning: {error}");
     }
-    list_locations(partner, &source)?;
-    Ok(source)
+    Ok(())
 }
 
-fn list_locations(partner: &Partner, source: &Arc<CachingSource>) -> Result<(), Error> {
-    for page in Pages::new(&partner.agent(source)?, &format!("{}/locations/v1", partner.api_url()))? {
+fn list_locations(partner: &Partner) -> Result<(), Error> {
+    for page in Pages::new(&partner.agent(), &format!("{}/locations/v1", partner.api_url()))? {
         for location in page?["locations"].as_array().into_iter().flatten() {
             println!("{location}");
         }

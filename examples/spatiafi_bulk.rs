@@ -1,9 +1,10 @@
-//! Point queries in bulk: a file with a `lon,lat` on each line → one JSON line each, in the same order.
+//! Point queries in bulk: reads a file with `lon,lat` on each line, and prints a line of JSON for each, in
+//! the same order.
 //!
 //! `cargo run --release --example spatiafi_bulk -- POINTS [THREADS] > answers.jsonl`
 //!
-//! A bounded pool of plain threads shares one agent, and so one token. Memory stays the same however long the file is:
-//! what has been asked but not yet written is bounded too.
+//! A bounded pool of plain threads shares one agent, and so one token. The number of answers that are not yet
+//! printed is bounded, so memory does not grow with the file.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,14 +14,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use keyfob::{SpatiaFi, classify};
+use keyfob::SpatiaFi;
 
 const ITEM: &str = "ce-wildfire-risk-static-us-and-canada-v3.0";
 
-/// How many answers may wait for one before them.
+/// How many answers may wait for an earlier one.
 const WINDOW: usize = 1024;
 
-/// A line of the file, and where its answer goes.
+/// A line of the file, and the sender for its answer.
 type Job = (String, SyncSender<String>);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,23 +33,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let spatiafi = SpatiaFi::from_env()?;
-    let source = std::sync::Arc::new(spatiafi.source()?);
-    let agent = spatiafi.agent_builder(source)?.with_max_idle_connections(threads).build()?;
+    let agent = spatiafi.agent_builder().max_idle_connections(threads).build()?;
     let ask = |point: &str| -> Result<String, keyfob::Error> {
         let url = format!("{}/api/point/{point}", spatiafi.api_url());
-        agent
-            .get(url)
-            .query("item_id", ITEM)
-            .call()
-            .and_then(|mut response| response.body_mut().read_to_string())
-            .map_err(classify)
+        let mut response = agent.get(url).query("item_id", ITEM).call()?;
+        Ok(response.body_mut().read_to_string()?)
     };
 
     let total = BufReader::new(File::open(&path)?).lines().count();
     let bar = ProgressBar::new(total as u64)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left")?);
     let mut out = BufWriter::new(io::stdout().lock());
-    // Answers arrive in any order; their receivers queue in the order of the file.
+    // Answers arrive in any order. Their receivers wait in the order of the file.
     let (order, ordered) = sync_channel::<Receiver<String>>(WINDOW);
     let (jobs, taken) = sync_channel::<Job>(threads);
     let taken = Mutex::new(taken);
@@ -69,10 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 loop {
                     let job = taken.lock().expect("no thread panics with the lock").recv();
                     let Ok((line, answer)) = job else { break };
-                    let told = ask(line.trim()).unwrap_or_else(|error| {
+                    let answer_line = ask(line.trim()).unwrap_or_else(|error| {
                         serde_json::json!({ "error": error.to_string() }).to_string()
                     });
-                    let _ = answer.send(told);
+                    let _ = answer.send(answer_line);
                 }
             });
         }

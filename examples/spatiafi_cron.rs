@@ -1,12 +1,14 @@
-//! A cron job: app credentials from the environment or the file → one API call → its answer on standard output.
+//! A cron job: reads app credentials from the environment or the file, makes one API call, and prints the
+//! answer.
 //!
-//! The access token is kept in `KEYFOB_STORE`, or in the user's own folder, so the next run makes no token request.
+//! The access token is kept in `KEYFOB_STORE`, or in the user's own folder, so the next run makes no token
+//! request.
 //!
 //! `cargo run --example spatiafi_cron`
 
 use std::process::ExitCode;
 
-use keyfob::{Error, SpatiaFi, classify};
+use keyfob::{Error, SpatiaFi};
 
 fn main() -> ExitCode {
     match run() {
@@ -26,11 +28,10 @@ fn run() -> Result<String, Error> {
     for warning in spatiafi.warnings() {
         eprintln!("warning: {warning}");
     }
-    spatiafi
-        .agent()?
+    let mut response = spatiafi
+        .agent()
         .get(format!("{}/api/info", spatiafi.api_url()))
         .query("item_id", "ce-wildfire-risk-static-us-and-canada-v3.0")
-        .call()
-        .and_then(|mut response| response.body_mut().read_to_string())
-        .map_err(classify)
+        .call()?;
+    Ok(response.body_mut().read_to_string()?)
 }

@@ -1,19 +1,20 @@
-//! Name and password → app credentials, saved where the official Python client looks for them.
+//! Creates app credentials with a user name and password, and saves them to the file of the official Python
+//! client.
 //!
 //! `SPATIAFI_USERNAME=… SPATIAFI_PASSWORD=… cargo run --example spatiafi_login [-- --force]`
 //!
-//! With `--force`, app credentials that are there already are replaced; a backup is kept.
+//! With `--force`, existing app credentials are replaced, and a backup is kept.
 
 use std::process::ExitCode;
 
 use keyfob::CredentialsFile;
-use keyfob::spatiafi::{Login, credentials_file};
+use keyfob::spatiafi::{Registration, credentials_file};
 
 fn main() -> ExitCode {
     let force = std::env::args().skip(1).any(|argument| argument == "--force");
     match login(force) {
-        Ok(told) => {
-            println!("{told}");
+        Ok(answer) => {
+            println!("{answer}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the server will not show again goes to the current folder, if it could not go where it belongs.
+/// The server shows the credentials only once. If they could not be saved to their file, they are saved to
+/// the current folder.
 fn rescue(error: &keyfob::Error) {
     let Some(answer) = error.unsaved() else { return };
     let file = CredentialsFile::new("app_credentials.rescued.json");
@@ -37,6 +39,6 @@ fn rescue(error: &keyfob::Error) {
 
 fn login(force: bool) -> Result<String, keyfob::Error> {
     let file = credentials_file()?;
-    let credentials = Login::from_env()?.run(&file, force)?;
+    let credentials = Registration::from_env()?.run(&file, force)?;
     Ok(format!("app credentials {} are in {}", credentials.client_id(), file.path().display()))
 }

@@ -1,4 +1,4 @@
-"""The sandbox in a process of its own, and the person at the browser, for scripts."""
+"""Runs the sandbox in a process of its own, and plays the person at the browser, for scripts."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-OURS = ("KEYFOB_", "SPATIAFI_", "SPACEBRING_", "LD_")
+OURS = ("ACME_", "KEYFOB_", "SPATIAFI_", "SPACEBRING_", "LD_")
 
 
 class Sandbox:
@@ -29,16 +29,16 @@ class Sandbox:
         self.log.close()
 
     def requests(self):
-        """How many have arrived; told by `--verbose` only."""
+        """Returns how many requests have arrived. Needs `--verbose`."""
         return Path(self.log.name).read_bytes().count(b"\n")
 
     def environment(self):
-        """This program's, pointed at the sandbox."""
+        """Returns this program's environment, pointed at the sandbox."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return {**inherited, **self.settings}
 
-    def approve(self, url):
-        """Logs in and allows what is asked for: the callback URL."""
+    def approve(self, url, decision="allow"):
+        """Logs in and allows the request, or denies it. Returns the callback URL."""
         address = urlsplit(url)
         if address.scheme == "https":
             trust = ssl.create_default_context(cafile=self.settings["KEYFOB_CA_FILE"])
@@ -49,7 +49,7 @@ class Sandbox:
         login = re.search(r'type="hidden" name="(\w+)" value="([^"]+)"', connection.getresponse().read().decode())
         for path, fields in [
             ("/oauth2/login", {"username": "demo@example.com", "password": "open & shut + 100%"}),
-            ("/oauth2/consent", {"decision": "allow"}),
+            ("/oauth2/consent", {"decision": decision}),
         ]:
             form = urlencode({login[1]: login[2], **fields})
             connection.request("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"})

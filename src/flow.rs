@@ -1,36 +1,35 @@
-//! The exchanges with an authorization server, one struct each.
+//! The exchanges with an authorization server. Each one is a struct, called a flow.
 //!
-//! Each takes the URL of its endpoint, so each works with any server; each is run with one call on an
-//! [`Http`]. Those that can be run again and again are a [`Grant`] and feed a
+//! Each flow is built from the URL of its endpoint and a [`ClientAuth`](crate::ClientAuth), so that it works with any server, and is
+//! run with one call on a [`Transport`](crate::Transport). No constructor and no setter fails: values are checked when the flow is run, before
+//! anything is sent. Flows that can be run again and again implement [`Grant`], so that they can supply tokens to a
 //! [`CachingSource`](crate::CachingSource).
 
-mod app_credentials;
 mod authorization_code;
-mod basic_token;
-mod client_assertion;
+mod browser_login;
+mod client_credentials;
+mod device_answer;
+mod device_code;
+mod device_login;
+mod extension_grant;
+mod grant;
+mod introspect;
+mod parameters;
+mod pending_login;
 mod refresh;
 mod revoke;
+mod scope;
 
-pub use app_credentials::AppCredentials;
-pub use authorization_code::{AuthorizationCode, Login};
-pub use basic_token::BasicToken;
-pub use client_assertion::ClientAssertion;
+pub use authorization_code::AuthorizationCode;
+pub use client_credentials::ClientCredentials;
+#[cfg(feature = "internals")]
+pub(crate) use device_answer::DeviceAnswer;
+pub use device_code::DeviceCode;
+pub(crate) use device_code::GRANT_TYPE as DEVICE_CODE;
+pub use extension_grant::ExtensionGrant;
+pub use grant::Grant;
+pub use introspect::{Introspect, Introspection};
+pub use pending_login::PendingLogin;
+pub(crate) use pending_login::{CodeExchange, Keeper, StartLogin};
 pub use refresh::Refresh;
 pub use revoke::Revoke;
-
-use crate::{Error, Http, Token};
-
-/// An authorization grant (RFC 6749 1.3) that can be exchanged for a token as often as one is needed.
-pub trait Grant: Send + Sync {
-    /// Gets a new token. `previous` is the last one, expired or refused, whose refresh token may be of use.
-    ///
-    /// # Errors
-    /// Whatever the exchange fails with, within the deadline of `http`.
-    fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error>;
-
-    /// Whether it can be asked for once more after an answer got lost. If not, early renewals are not cut short.
-    /// Default: true.
-    fn is_repeatable(&self) -> bool {
-        true
-    }
-}

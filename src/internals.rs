@@ -1,35 +1,45 @@
 //! Private parts for this repository's own benchmarks and fuzz targets. Not covered by semantic versioning.
 #![allow(clippy::missing_errors_doc, reason = "each is that of the part that it opens")]
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
-use crate::callback::{Expected, Rejection, judge};
-use crate::endpoint::{Endpoint, Origin};
-use crate::http::{Answer, Call, Repeat};
-use crate::redirect::Request;
-use crate::{
-    Basic, ClientAuth, ClientCredentials, ClientSecretBasic, Clock, Error, ErrorKind, Record, RecordName,
-    Secret, Token, form, http, store, words,
-};
+use crate::client_auth::ClientAuth;
+use crate::clock::Clock;
+use crate::clock::ServerDate;
+use crate::encode::basic::{self, Basic};
+use crate::encode::{form, words};
+use crate::error::{Advice, Error, ErrorKind};
+use crate::flow::{DeviceAnswer, Introspection};
+use crate::login::callback::{Expected, Rejection, judge};
+use crate::login::request::Head;
+use crate::metadata::Metadata;
+use crate::secret::Known;
+use crate::secret::Secret;
+use crate::store::record::Record;
+use crate::sys::credentials::AppCredentials;
+use crate::text;
+use crate::token::Token;
+use crate::transport::adapter::message::{Normaliser, Rest, Rules};
+use crate::transport::call::{Answer, Call, Payload};
+use crate::transport::endpoint::{Endpoint, Origin};
+use crate::transport::retry::{self, Repeat};
 
 pub use crate::jwt::AssertionKey;
 
-/// What became of a callback.
+/// The result of a callback.
 #[derive(Debug)]
 pub enum Callback {
     /// The code of this login.
     Code(Secret),
-    /// It does not belong to this login: the name of the reason.
-    Stray(&'static str),
-    /// It ends the login.
+    /// The callback does not belong to this login. Holds the name of the reason.
+    Unrelated(&'static str),
+    /// The callback ends the login.
     Failed {
-        /// Of the error.
+        /// The kind of the error.
         kind: ErrorKind,
-        /// What was wrong, and what to do next.
+        /// The problem, and what to do next.
         text: String,
         /// The server's code.
         oauth_error: Option<String>,
@@ -40,22 +50,25 @@ pub enum Callback {
 pub fn callback(query: &[u8], state: Option<&Secret>, issuer: Option<&str>) -> Callback {
     match judge(query, &Expected { state, issuer }) {
         Ok(code) => Callback::Code(code),
-        Err(Rejection::Stray(stray)) => Callback::Stray(stray.name()),
+        Err(Rejection::Unrelated(unrelated)) => Callback::Unrelated(unrelated.name()),
         Err(Rejection::Failed(failed)) => Callback::Failed {
             kind: failed.kind,
-            text: format!("{}; {}", failed.what, failed.next),
+            text: format!("{}; {}", failed.what, failed.advice),
             oauth_error: failed.oauth_error,
         },
     }
 }
 
-/// The target of a request to a listener at `address`, or the status that it is answered with.
-pub fn request_target(head: &[u8], address: SocketAddr) -> Result<Secret, &'static str> {
-    let request = Request::parse(head)?;
-    request.target(address).map(|target| Secret::from(target.to_vec()))
+/// Returns the target of a request to a listener at `authority` (host and port), or the status of its answer.
+///
+/// The request arrives in parts of `part` bytes. `None` if it has not ended.
+pub fn request_target(head: &[u8], part: usize, authority: &str) -> Option<Result<Secret, &'static str>> {
+    let mut reader = Head::default();
+    let request = head.chunks(part.max(1)).find_map(|part| reader.take(part))?;
+    Some(request.and_then(|request| request.target(authority).map(|target| Secret::from(target.to_vec()))))
 }
 
-/// The token in an answer to a request that `client` signed and that carried `secret`.
+/// Returns the token in an answer to a request that `client` signed and that carried `secret`.
 pub fn token_answer(
     status: u16,
     body: Secret,
@@ -63,32 +76,87 @@ pub fn token_answer(
     secret: &Secret,
     clock: &Clock,
 ) -> Result<Token, Error> {
-    let secrets: Vec<_> = client.client_secret().into_iter().chain([secret]).collect();
+    let secret = Known::new(secret.clone());
     let call = Call {
-        doing: "get a token",
+        doing: "get a token from",
         endpoint: &Endpoint::new("token URL", "http://127.0.0.1/token")?,
         method: Method::POST,
         repeat: Repeat::Unsent,
-        dated: false,
-        advice: "log in again",
-        secrets: &secrets,
+        comes_once: false,
+        advice: Advice::LogIn,
     };
-    Answer::made(status, body, client.payload(&[("code", secret.expose())])).token(&call, clock)
+    client.check()?;
+    let payload = client.request(&[("code", secret.expose())], clock.now(), "http://127.0.0.1/token")?;
+    Answer::made(status, body, payload).token(&call, clock, clock.offset())
 }
 
-/// A record as it is written.
-pub fn encode_record(name: &RecordName, record: &Record) -> Secret {
-    store::encode(name, record)
+/// The codes of a device login, and how long they and a pause last.
+#[derive(Debug)]
+pub struct DeviceCodes {
+    /// The code that is sent.
+    pub device_code: Secret,
+    /// The code that is shown.
+    pub user_code: String,
+    /// The two URLs.
+    pub urls: (String, Option<String>),
+    /// The lifetime, and the pause between two requests.
+    pub times: (Duration, Duration),
 }
 
-/// A record from a file's content; `None` if it cannot be read.
-pub fn decode_record(content: &Secret, name: &RecordName) -> Result<Option<Record>, Error> {
-    store::decode(content, name, Path::new("/store/record.json")).map(store::Found::into_record)
+/// Reads the answer of a device authorization endpoint, or returns the problem with it.
+pub fn device_answer(body: &Secret) -> Result<DeviceCodes, &'static str> {
+    let answer = DeviceAnswer::parse(body)?;
+    Ok(DeviceCodes {
+        device_code: Secret::clone(&answer.device_code),
+        user_code: answer.user_code,
+        urls: (answer.verification_uri, answer.complete),
+        times: (answer.expires_in, answer.interval),
+    })
 }
 
-/// App credentials from a file's content.
-pub fn decode_credentials(json: &[u8]) -> Option<ClientCredentials> {
-    ClientCredentials::from_json(json)
+/// Reads the answer of an introspection endpoint, or returns the problem with it.
+pub fn introspection_answer(body: &Secret) -> Result<Introspection, &'static str> {
+    Introspection::parse(body)
+}
+
+/// Reads the metadata of this issuer in an answer. Returns what the answer is, if it holds no metadata and another URL may.
+pub fn metadata(issuer: &str, status: u16, body: Secret) -> Result<Result<Metadata, String>, Error> {
+    let call = Call {
+        doing: "find the endpoints of",
+        endpoint: &Endpoint::new("issuer", "http://127.0.0.1/")?,
+        method: Method::GET,
+        repeat: Repeat::Always,
+        comes_once: false,
+        advice: Advice::CheckIssuer,
+    };
+    Metadata::read(issuer, &call, &Answer::made(status, body, Payload::default()))
+}
+
+/// Feeds one answer in pieces of these lengths. Returns the bytes that ureq receives, and how many bytes belong to the answer. Unless the
+/// answer is broken, also returns whether its body may be whole if the connection ends after it.
+pub fn answer(
+    input: &[u8],
+    mut piece: impl FnMut() -> usize,
+    keeps_needed: bool,
+) -> (Secret, usize, Option<bool>) {
+    let mut normaliser = Normaliser::new(Rules { max_head: 16 * 1024 - 1, keeps_needed });
+    normaliser.expect_answer(false);
+    let mut out = Secret::default();
+    let (mut taken, mut come) = (0, 0);
+    while come < input.len() {
+        come = input.len().min(come + piece().max(1));
+        match normaliser.feed(&input[taken..come], &mut out) {
+            Ok(more) => taken += more,
+            Err(_) => return (out, taken, None),
+        }
+    }
+    let rest = normaliser.end(&mut out);
+    (out, taken, Some(matches!(rest, Rest::Nothing | Rest::MayBeWhole)))
+}
+
+/// Parses app credentials from the content of a file.
+pub fn decode_credentials(json: &[u8]) -> Option<AppCredentials> {
+    AppCredentials::from_json(json).ok()
 }
 
 /// A form body.
@@ -101,7 +169,7 @@ pub fn encode_form_value(value: &[u8]) -> Secret {
     form::encode_value(value)
 }
 
-/// The reverse.
+/// Decodes one value of a form.
 pub fn decode_form_value(value: &[u8]) -> Secret {
     form::decode_value(value)
 }
@@ -111,25 +179,29 @@ pub fn basic_header(basic: &Basic) -> &Secret {
     basic.header()
 }
 
-/// The `Authorization` value.
-pub fn client_secret_basic_header(basic: &ClientSecretBasic) -> &Secret {
-    basic.header()
+/// The `Authorization` value of a client at a token endpoint.
+pub fn client_secret_basic(client_id: &str, client_secret: &Secret) -> Secret {
+    basic::client_secret_basic(client_id, client_secret)
 }
 
 /// The `Authorization` value and the form of a request.
-pub fn signed_request(client: &ClientAuth, parameters: &[(&str, &[u8])]) -> (Option<Secret>, Option<Secret>) {
-    let payload = client.payload(parameters);
-    (payload.authorization, payload.form)
+pub fn signed_request(
+    client: &ClientAuth,
+    parameters: &[(&str, &[u8])],
+) -> Result<(Option<Secret>, Option<Secret>), Error> {
+    client.check()?;
+    let payload = client.request(parameters, SystemTime::UNIX_EPOCH, "http://127.0.0.1/token")?;
+    Ok((payload.authorization, payload.form))
 }
 
-/// What `Retry-After` with this value asks for.
+/// Returns the wait that `Retry-After` with this value asks for.
 pub fn retry_after(value: HeaderValue, clock: &Clock) -> Option<Duration> {
-    http::retry_after(&headers("retry-after", value), clock)
+    retry::retry_after(&headers("retry-after", value), clock)
 }
 
-/// What `Date` with this value says.
+/// Returns the time that `Date` with this value states.
 pub fn date(value: HeaderValue) -> Option<SystemTime> {
-    http::http_date(&headers("date", value), "date")
+    retry::http_date(&headers("date", value), "date")
 }
 
 fn headers(name: &'static str, value: HeaderValue) -> HeaderMap {
@@ -138,23 +210,30 @@ fn headers(name: &'static str, value: HeaderValue) -> HeaderMap {
 
 /// How long to wait before the next try.
 pub fn pause(asked: Option<Duration>, tries: u32) -> Duration {
-    http::pause(asked, tries)
+    retry::pause(asked, tries)
 }
 
-/// Has the clock learn from a `Date`, and whether it then still disagrees with it.
-pub fn learn(clock: &Clock, date: SystemTime) -> bool {
-    clock.learn(date);
-    clock.disagrees_with(date)
+/// Plays a server that refuses assertions until the clock has no further time to sign with, and accepts the last one. Its answers have this
+/// `Date`. Returns the number of assertions.
+pub fn correct(clock: &Clock, date: SystemTime) -> usize {
+    let date = Some(ServerDate { time: date, within: Duration::ZERO });
+    let mut offsets = clock.offsets();
+    let mut tries = 1;
+    while offsets.advance(clock, date) {
+        tries += 1;
+    }
+    clock.accept(offsets.now(), date);
+    tries
 }
 
-/// Has the clock take over what a record says.
+/// Makes the clock take over the offset of a record.
 pub fn recall(clock: &Clock, record: &Record) {
     clock.recall(record.clock_offset(), record.token().obtained_at());
 }
 
-/// One printable line of a server's words.
+/// Returns one printable line of a server's text.
 pub fn printable(text: &str) -> String {
-    words::printable(text)
+    text::printable(text)
 }
 
 /// Whether a text repeats the secret.

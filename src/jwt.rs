@@ -1,7 +1,6 @@
-//! Client assertions: JWTs signed with HS256 (RFC 7515, 7519, 7523).
+//! [`AssertionKey`]: signs client assertions, JWTs with HS256 (RFC 7515, 7519, 7523).
 //!
-//! This module mints them and nothing else. It ships no verifier, and the header is a constant, so the attacks
-//! that live on a chosen `alg` have no place to start.
+//! There is no verifier, and the header is a constant, so attacks that choose `alg` are impossible.
 
 use std::fmt;
 use std::io::Write as _;
@@ -10,34 +9,40 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use zeroize::{Zeroize as _, optimization_barrier};
+use zeroize::Zeroize as _;
 
-use crate::Secret;
+use crate::secret::Secret;
+use crate::secret::on_wiped_stack;
 
 /// `{"alg":"HS256","typ":"JWT"}` in base64url.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// RFC 7518 3.2: a key of at least the size of the hash output must be used with HS256.
+/// RFC 7518 3.2: a key for HS256 must have at least the size of the hash output.
 pub(crate) const MIN_KEY_LEN: usize = 32;
 
-/// HS256 output in base64url, without padding.
+/// The length of an HS256 signature in base64url without padding.
 const SIGNATURE_LEN: usize = 43;
 
-/// Mints assertions for one client and one audience.
+/// Signs assertions for one client and one audience.
 #[derive(Clone)]
 pub struct AssertionKey {
-    /// Header, dot and `{"iss":…,"sub":…,"aud":…,` in base64url: how every assertion starts. Nothing secret.
+    /// The start of every assertion: the header, a dot, and `{"iss":…,"sub":…,"aud":…,` in base64url. Not secret.
     start: String,
-    /// The one or two bytes of the claims so far that do not fill a group of three.
+    /// The last one or two bytes of the claims so far, if they do not fill a base64 group of three.
     rest: Vec<u8>,
-    /// The HMAC state after `start`: wiped on drop by `sha2`, and cheaper to clone than to make anew.
+    /// The HMAC state after `start`. `sha2` wipes it on drop.
     mac: Hmac<Sha256>,
 }
 
 impl AssertionKey {
-    /// `iss` and `sub` are both the client id (RFC 7523 3).
+    /// A key for assertions whose `iss` and `sub` are the client id (RFC 7523 3).
     #[allow(clippy::missing_panics_doc, reason = "neither can happen")]
     pub fn new(client_id: &str, audience: &str, client_secret: &Secret) -> Self {
+        // `hmac` and `base64` leave copies of the key and the claims on the stack.
+        on_wiped_stack(|| Self::made(client_id, audience, client_secret))
+    }
+
+    fn made(client_id: &str, audience: &str, client_secret: &Secret) -> Self {
         let json = |text: &str| serde_json::to_string(text).expect("a string is always JSON");
         let id = json(client_id);
         let claims = format!(r#"{{"iss":{id},"sub":{id},"aud":{},"#, json(audience));
@@ -47,7 +52,7 @@ impl AssertionKey {
         Self { start, rest: rest.to_vec(), mac }
     }
 
-    /// One assertion. Times are Unix seconds; `jti` must never have been used before.
+    /// Signs one assertion. Times are Unix seconds. Each `jti` may be used once.
     pub fn mint(&self, issued_at: i64, expires_at: i64, jti: &[u8; 16]) -> Secret {
         let mut claims = Vec::with_capacity(128);
         claims.extend_from_slice(&self.rest);
@@ -68,22 +73,7 @@ impl AssertionKey {
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    let mac = keyed(key);
-    wipe_stack();
-    mac
-}
-
-/// Not inlined, so that its frame is where that of [`wipe_stack`] will be.
-#[inline(never)]
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
-}
-
-/// `hmac` pads the key on the stack and leaves it there. This writes over it.
-#[inline(never)]
-fn wipe_stack() {
-    let frames = [0_u8; 4096];
-    optimization_barrier(&frames);
 }
 
 impl fmt::Debug for AssertionKey {
@@ -114,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_4231() {
+    fn hmac_matches_the_vectors_of_rfc_4231() {
         let long_key = [0xaa; 131];
         let counting: Vec<u8> = (1..=25).collect();
         for (key, data, expected) in [
@@ -152,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_7515_a1() {
+    fn signature_matches_the_example_of_rfc_7515_a1() {
         let secret = URL_SAFE_NO_PAD
             .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
             .unwrap();
@@ -179,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_never_grows() {
+    fn buffer_of_an_assertion_never_grows() {
         let jwt = key(&[7; 32]).mint(i64::MIN, i64::MAX, &[0; 16]);
         let mut same = Secret::with_capacity(jwt.len());
         same.extend(jwt.expose());
@@ -190,8 +180,8 @@ mod tests {
     #[test]
     fn signatures_equal_jsonwebtoken() {
         use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-        let mut random = [0_u8; 256];
-        for _ in 0..crate::seeded::runs(100_000) {
+        let compare = || {
+            let mut random = [0_u8; 256];
             getrandom::fill(&mut random).unwrap();
             let secret = &random[..=usize::from(random[255]) % 128];
             let text: String = random[128..200].iter().map(|&b| char::from(b)).collect();
@@ -203,6 +193,13 @@ mod tests {
             let expected =
                 crypto::sign(input.as_bytes(), &EncodingKey::from_secret(secret), Algorithm::HS256);
             assert_eq!(signature, expected.unwrap());
-        }
+        };
+        let runs = usize::try_from(crate::seeded::runs(100_000)).unwrap();
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        std::thread::scope(|scope| {
+            for first in 0..threads {
+                scope.spawn(move || (first..runs).step_by(threads).for_each(|_| compare()));
+            }
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! For tests: random values that come again, with the ends of all ranges more often than chance has them.
+//! Reproducible random values for tests, with the ends of all ranges more often than by chance.
 
 /// Splitmix64.
 pub(crate) struct Seeded(u64);
@@ -19,7 +19,7 @@ impl Seeded {
         usize::try_from(self.number() % end as u64).unwrap()
     }
 
-    /// Of any size, and often one beside a power of two.
+    /// Returns a number of any size, and often one next to a power of two.
     pub(crate) fn any_number(&mut self) -> u64 {
         let number = self.number() >> self.below(64);
         let power = 1_u64 << self.below(64);
@@ -32,7 +32,7 @@ impl Seeded {
         }
     }
 
-    /// Seconds of any size, before 1970 and after.
+    /// Returns seconds of any size, before 1970 and after.
     pub(crate) fn any_seconds(&mut self) -> i64 {
         let number = self.any_number().cast_signed();
         if self.below(2) == 0 { number } else { number.wrapping_neg() }
@@ -42,7 +42,7 @@ impl Seeded {
         (0..self.below(most + 1)).map(|_| self.number().to_le_bytes()[0]).collect()
     }
 
-    /// Of characters of one to four bytes.
+    /// Returns a text of characters of one to four bytes.
     pub(crate) fn text(&mut self, most: usize) -> String {
         let char = |n: u64| char::from_u32(u32::try_from(n).unwrap()).unwrap_or('+');
         (0..self.below(most + 1))
@@ -55,7 +55,7 @@ impl Seeded {
     }
 }
 
-/// How many there are to be: `KEYFOB_RUNS`, if it is set.
+/// Returns how many values a test tries: `KEYFOB_RUNS`, if it is set.
 pub(crate) fn runs(default: u64) -> u64 {
     std::env::var("KEYFOB_RUNS").map_or(default, |runs| runs.parse().expect("KEYFOB_RUNS is a number"))
 }

@@ -1,30 +1,34 @@
-//! [`Token`]: what a token endpoint answered.
+//! [`Token`]: an access token, its refresh token and its expiry.
 
 use std::time::{Duration, SystemTime};
 
-use crate::{Error, Secret, check};
+use crate::check;
+use crate::clock::{Clock, in_seconds};
+use crate::error::Error;
+use crate::secret::Known;
+use crate::secret::Secret;
 
-/// An access token and what came with it (RFC 6749 5.1).
+/// An access token, with the refresh token, expiry and scope that a server issued with it (RFC 6749 5.1).
 ///
 /// Immutable; sources share it as `Arc<Token>`. The secrets in it are wiped on drop and not shown by `Debug`.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_field_names, reason = "RFC 6749 5.1 calls them so")]
 pub struct Token {
-    access_token: Secret,
-    refresh_token: Option<Secret>,
+    access_token: Known,
+    refresh_token: Option<Known>,
     expires_at: Option<SystemTime>,
     obtained_at: SystemTime,
     scope: Option<String>,
 }
 
 impl Token {
-    /// A token that came from elsewhere, with unknown lifetime: it is used until a server refuses it.
+    /// Makes a token of unknown lifetime, which is used until a server refuses it.
     ///
-    /// `obtained_at` is when the server issued it, or the current time.
+    /// `obtained_at` is the time at which the server issued it, or else the current time.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the token is empty, longer than 16 KiB, or holds
-    /// anything but visible ASCII (RFC 6750 2.1), which no `Authorization` header can carry.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the token is empty, longer than 16 KiB, or holds a character that is
+    /// not visible ASCII (RFC 6750 2.1): no `Authorization` header can carry it.
     pub fn new(access_token: impl Into<Secret>, obtained_at: SystemTime) -> Result<Self, Error> {
         let access_token = access_token.into();
         check::value("access token", access_token.expose())?;
@@ -33,20 +37,24 @@ impl Token {
                 "the access token holds characters that no header can carry (RFC 6750 2.1)",
             ));
         }
+        let access_token = Known::new(access_token);
         Ok(Self { access_token, refresh_token: None, expires_at: None, obtained_at, scope: None })
     }
 
-    /// Sets when the access token expires. Default: unknown.
+    /// Sets the expiry of the access token. Default: unknown.
+    ///
+    /// A time past the year 9999 is read as milliseconds, microseconds or nanoseconds. It counts as unknown if it is past that
+    /// year, or before 2001, in each of these units.
     #[must_use]
     pub fn with_expires_at(mut self, expires_at: SystemTime) -> Self {
-        self.expires_at = Some(expires_at);
+        self.expires_at = in_seconds(expires_at);
         self
     }
 
     /// Sets the refresh token. Default: none.
     #[must_use]
     pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Self {
-        self.refresh_token = Some(refresh_token.into());
+        self.refresh_token = Some(Known::new(refresh_token));
         self
     }
 
@@ -57,12 +65,12 @@ impl Token {
         self
     }
 
-    /// The access token. Visible ASCII.
+    /// Returns the access token: visible ASCII.
     pub fn access_token(&self) -> &Secret {
         &self.access_token
     }
 
-    /// The value of the `Authorization` header: `Bearer` and the access token (RFC 6750 2.1).
+    /// Returns the value of the `Authorization` header: `Bearer` and the access token (RFC 6750 2.1).
     pub fn authorization(&self) -> Secret {
         const SCHEME: &[u8] = b"Bearer ";
         let mut value = Secret::with_capacity(SCHEME.len() + self.access_token.len());
@@ -71,43 +79,49 @@ impl Token {
         value
     }
 
-    /// The refresh token, where the server issues them.
+    /// Returns the refresh token, if the server issued one.
     pub fn refresh_token(&self) -> Option<&Secret> {
-        self.refresh_token.as_ref()
+        self.refresh_token.as_deref()
     }
 
-    /// When the access token expires, by the server's clock. `None`: unknown, used until it is refused.
+    /// Returns the expiry of the access token, by the server's clock. `None`: unknown, the token is used until it is refused.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
-    /// When the request for it was sent, by the server's clock.
+    /// Returns the time at which the token was requested, by the server's clock.
     pub fn obtained_at(&self) -> SystemTime {
         self.obtained_at
     }
 
-    /// The scope that the server granted, where it said so.
+    /// Returns the scope that the server granted, if it named it: at most 16 KiB of whole items.
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// How long the token lives from `now` on: `Duration::MAX` if unknown, zero if expired.
+    /// Returns the time from `now` to the expiry: `Duration::MAX` if that is unknown, zero if the token has expired.
     pub fn remaining(&self, now: SystemTime) -> Duration {
         self.expires_at.map_or(Duration::MAX, |at| at.duration_since(now).unwrap_or_default())
     }
 
-    /// Whether it is not expired at `now` and lives at least `min_valid` longer.
+    /// Returns whether the token is valid at `now` and for at least `min_valid` after that.
     pub fn is_valid_for(&self, min_valid: Duration, now: SystemTime) -> bool {
         let remaining = self.remaining(now);
         !remaining.is_zero() && remaining >= min_valid
     }
 
-    /// Whether both carry the same access token.
+    /// Returns the time that is compared with the expiry of this token. `then` is the offset of the clock when the token was issued. See
+    /// [`Clock::judging`].
+    pub(crate) fn judged_at(&self, clock: &Clock, then: i64) -> SystemTime {
+        clock.judging(self.obtained_at, self.expires_at, then)
+    }
+
+    /// Whether both have the same access token.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.access_token.expose() == other.access_token.expose()
     }
 
-    /// Whether one may have come of the other by a renewal that keeps the refresh token.
+    /// Whether both have the same refresh token, or else the same access token: one may be a renewal of the other.
     pub(crate) fn is_same_login(&self, other: &Self) -> bool {
         match (&self.refresh_token, &other.refresh_token) {
             (Some(this), Some(other)) => this.expose() == other.expose(),
@@ -129,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_at_the_boundary() {
+    fn token_is_valid_until_the_nanosecond_before_its_expiry() {
         let at = EPOCH + Duration::from_secs(100);
         let ns = Duration::from_nanos(1);
         let token = token().with_expires_at(at);
@@ -145,9 +159,9 @@ mod tests {
         }
     }
 
-    /// Over all of `u64`, and clocks before 1970: against integers that cannot overflow.
+    /// For all of `u64`, and for clocks before 1970: compared with integers that cannot overflow.
     #[test]
-    fn validity_over_all_times() {
+    fn validity_is_exact_for_all_times() {
         let mut seeded = Seeded::new(4);
         let time = |seeded: &mut Seeded| {
             let seconds = seeded.any_seconds();
@@ -157,7 +171,10 @@ mod tests {
         };
         for _ in 0..runs(50_000) {
             let (expires_at, end) = time(&mut seeded);
-            // Near its end, or anywhere.
+            if in_seconds(expires_at) != Some(expires_at) {
+                continue;
+            }
+            // Near the expiry, or anywhere.
             let (now, at) = match seeded.below(3) {
                 0 => time(&mut seeded),
                 1 => (expires_at, end),
@@ -185,12 +202,30 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_lifetime_is_valid_until_refused() {
+    fn expiry_past_the_year_9999_is_in_another_unit_or_unknown() {
+        for (seconds, expected) in [
+            (1_760_000_000, Some(1_760_000_000)),
+            (253_402_300_799, Some(253_402_300_799)),
+            (253_402_300_800, None),
+            (999_999_999_999, None),
+            (1_000_000_000_000, Some(1_000_000_000)),
+            (1_760_000_000_000, Some(1_760_000_000)),
+            (1_760_000_000_000_000, Some(1_760_000_000)),
+            (1_760_000_000_000_000_000, Some(1_760_000_000)),
+            (-1_760_000_000_000, Some(-1_760_000_000_000)),
+        ] {
+            let token = token().with_expires_at(from_unix_seconds(seconds));
+            assert_eq!(token.expires_at().map(crate::clock::unix_seconds), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn token_of_unknown_lifetime_is_valid_until_refused() {
         assert!(token().is_valid_for(Duration::from_secs(u64::MAX), EPOCH));
     }
 
     #[test]
-    fn what_no_header_can_carry_is_refused() {
+    fn access_token_that_no_header_can_carry_is_refused() {
         for bad in ["", "a b", "a\nb", "ü", "a\u{7f}"] {
             assert!(Token::new(bad, EPOCH).is_err(), "{bad:?}");
         }
@@ -201,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_secret() {
+    fn debug_of_a_token_shows_no_secret() {
         let shown = format!("{:?}", token().with_refresh_token("s3cr3t").with_scope("a b"));
         assert_eq!(
             shown,

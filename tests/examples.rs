@@ -1,7 +1,9 @@
-//! The examples, run as a user would: settings in the environment, the sandbox as the service.
+//! The examples, run as a user would: with settings from the environment and the sandbox as the service.
 
 #![allow(clippy::disallowed_methods, reason = "processes live in real time")]
 
+#[path = "support/example.rs"]
+mod example;
 #[path = "support/folder.rs"]
 mod folder;
 
@@ -12,22 +14,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use keyfob::ureq;
-use keyfob_sandbox::{Endpoint, Sandbox, SpacebringSandbox};
+use keyfob_sandbox::{AcmeSandbox, Endpoint, Sandbox, SpacebringSandbox};
 
+use example::example;
 use folder::Folder;
-
-/// The built example; `cargo test` builds them all, `cargo test --test examples` only if asked.
-fn example(name: &str) -> Command {
-    let deps = std::env::current_exe().unwrap();
-    let path = deps.ancestors().nth(2).unwrap().join("examples").join(name);
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", name]).status();
-        assert!(built.unwrap().success());
-    }
-    let mut command = Command::new(path);
-    command.env_clear();
-    command
-}
 
 fn against(service: &Service, name: &str, unset: &[&str]) -> Command {
     let mut command = example(name);
@@ -46,7 +36,7 @@ fn ends(output: &Output, status: i32, stdout: &str, stderr: &str) {
     assert!(err.contains(stderr), "{err}");
 }
 
-/// A sandbox, and a place for the tokens that it issues.
+/// A sandbox, and a store for its tokens.
 struct Service {
     sandbox: Sandbox,
     store: Folder,
@@ -70,7 +60,7 @@ impl std::ops::Deref for Service {
 const IN_FILE: [&str; 2] = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
 
 #[test]
-fn the_tour_walks_all_steps() {
+fn tour_example_runs_all_its_steps() {
     let output = example("tour").output().unwrap();
     ends(&output, 0, "4  access token", "");
     let out = String::from_utf8(output.stdout).unwrap();
@@ -85,14 +75,66 @@ fn the_tour_walks_all_steps() {
         "(renewals: 1)",
         "-  a denied login      → could not log in at http://127.0.0.1:",
         "access_denied",
-        "-  a revoked login     → could not renew the access token at http://127.0.0.1:",
+        "-  a revoked login     → nobody has logged in to the service `spacebring` with this client and profile: log in first",
+        r#"1  the issuer          → its endpoints, a token, and {"things":["anvil","rocket skates","giant magnet"]}"#,
+        "2  a device            → open http://127.0.0.1:",
+        "3  the person allows   → a token good for 60 minutes",
+        "-  a denied device     → could not",
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }
 }
 
 #[test]
-fn a_cron_job_takes_its_credentials_from_the_environment_first() {
+fn any_server_example_calls_an_api_by_its_issuer_and_then_with_the_stored_token_alone() {
+    let (acme, store) = (AcmeSandbox::start(), Folder::new());
+    let run = |unset| {
+        let mut command = example("any_server");
+        command.env("KEYFOB_STORE", &store.0).envs(acme.env()).env_remove(unset).output().unwrap()
+    };
+    for _ in 0..2 {
+        ends(&run(""), 0, "rocket skates", "");
+    }
+    let requests: Vec<_> = acme.requests().iter().map(|request| request.endpoint).collect();
+    assert_eq!(requests, [Endpoint::Metadata, Endpoint::Token, Endpoint::Things, Endpoint::Things]);
+    ends(&run("ACME_ISSUER"), 1, "", "ACME_ISSUER is not set: set it to what acme shows");
+}
+
+#[test]
+fn device_login_example_waits_for_the_person_and_later_runs_need_none() {
+    let (acme, store) = (AcmeSandbox::start(), Folder::new());
+    acme.set_poll_interval(Duration::from_secs(1));
+    let command = || {
+        let mut command = example("device_login");
+        command.env("KEYFOB_STORE", &store.0).envs(acme.env()).env("ACME_SCOPE", "things.read");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let start = || {
+        let mut child = command().spawn().unwrap();
+        let mut line = String::new();
+        BufReader::with_capacity(1, child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let (url, code) = line.trim_end().split_once(" and enter ").unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(url, format!("open {}", acme.verification_uri()));
+        (child, code.to_owned())
+    };
+    let (child, code) = start();
+    acme.deny_device(&code);
+    ends(
+        &child.wait_with_output().unwrap(),
+        1,
+        "",
+        "access_denied: the person denied the request; log in again and allow the access",
+    );
+    let (child, code) = start();
+    acme.approve_device(&code);
+    ends(&child.wait_with_output().unwrap(), 0, "rocket skates", "");
+    ends(&command().output().unwrap(), 0, "rocket skates", "");
+    assert_eq!((acme.logins(), acme.count(Endpoint::DeviceAuthorization)), (1, 2));
+}
+
+#[test]
+fn cron_example_prefers_credentials_from_the_environment() {
     let sandbox = Service::start(Sandbox::start());
     let output = against(&sandbox, "spatiafi_cron", &[]).output().unwrap();
     ends(&output, 0, "ce-wildfire-risk", "");
@@ -112,7 +154,7 @@ fn a_cron_job_takes_its_credentials_from_the_environment_first() {
     assert_eq!(sandbox.count(Endpoint::Token), 2, "other credentials do not see it");
 }
 
-/// Starts 50 of them at once, again and again for so long.
+/// Starts 50 jobs at once, again and again for this many seconds.
 fn fifty_cron_jobs_at_once(seconds: u64) {
     const LIFETIME: u64 = 5;
     let service = Service::start(Sandbox::start());
@@ -133,34 +175,35 @@ fn fifty_cron_jobs_at_once(seconds: u64) {
     let took = started.elapsed().as_secs_f64();
     let (tokens, calls) = (service.count(Endpoint::Token), service.total() - service.count(Endpoint::Token));
     println!("{runs} runs in {took:.1} s: {tokens} token requests, {calls} calls");
-    // A token is renewed when a fifth of its life is left.
+    // A token is renewed when a fifth of its lifetime is left.
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let most = (took / (0.8 * LIFETIME as f64)).ceil() + 1.0;
     assert!(f64::from(u32::try_from(tokens).unwrap()) <= most, "{tokens} token requests in {took:.1} s");
-    // A token may end on the way; then the call is made again with another.
+    // A token may expire on the way. The call is then repeated with another one.
     assert!(calls >= runs && calls <= runs + runs / 10, "{calls} calls by {runs} runs");
 }
 
 #[test]
-fn fifty_cron_jobs_at_once_share_their_tokens() {
+fn fifty_simultaneous_cron_jobs_share_their_tokens() {
     fifty_cron_jobs_at_once(0);
 }
 
 #[test]
 #[ignore = "takes half a minute"]
-fn fifty_cron_jobs_at_once_share_their_tokens_for_half_a_minute() {
+fn fifty_simultaneous_cron_jobs_share_their_tokens_for_half_a_minute() {
     fifty_cron_jobs_at_once(30);
 }
 
 #[test]
-fn login_makes_the_file_that_cron_then_reads() {
+fn login_example_writes_the_file_that_the_cron_example_reads() {
     let sandbox = Service::start(Sandbox::start());
     let home = Folder::new();
     let run = |name: &str, arguments: &[&str]| {
         against(&sandbox, name, &IN_FILE).env("HOME", &home.0).args(arguments).output().unwrap()
     };
     let missing = format!(
-        "there are no SpatiaFi credentials: set SPATIAFI_CLIENT_ID and SPATIAFI_CLIENT_SECRET, or log in to make {}",
+        "there are no SpatiaFi credentials: the environment has none, and there is no file {}; set SPATIAFI_CLIENT_ID and \
+         SPATIAFI_CLIENT_SECRET, or make app credentials with `Registration`",
         home.0.join(".config/spatiafi/app_credentials.json").display()
     );
     ends(&run("spatiafi_cron", &[]), 3, "", &missing);
@@ -176,7 +219,7 @@ fn login_makes_the_file_that_cron_then_reads() {
 
 #[cfg(unix)]
 #[test]
-fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
+fn credentials_file_readable_by_others_is_used_with_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Service::start(Sandbox::start());
     let config = Folder::new();
@@ -193,7 +236,7 @@ fn a_credentials_file_that_others_can_read_is_used_with_a_warning() {
 }
 
 #[test]
-fn settings_that_contradict_or_are_missing_are_told_apart() {
+fn contradictory_settings_and_missing_settings_have_different_errors() {
     let sandbox = Service::start(Sandbox::start());
     let half = against(&sandbox, "spatiafi_cron", &["SPATIAFI_CLIENT_SECRET"]).output().unwrap();
     ends(&half, 2, "", "SPATIAFI_CLIENT_ID is set, but SPATIAFI_CLIENT_SECRET is not");
@@ -211,11 +254,16 @@ fn settings_that_contradict_or_are_missing_are_told_apart() {
     ends(&nobody, 3, "", "SPATIAFI_USERNAME is not set");
     let wrong =
         against(&sandbox, "spatiafi_cron", &[]).env("KEYFOB_CA_FILE", "/no/such/file").output().unwrap();
-    ends(&wrong, 2, "", "could not read the CA file /no/such/file: entity not found");
+    ends(
+        &wrong,
+        2,
+        "",
+        "KEYFOB_CA_FILE, or the setting in its place, names: there is no such file or folder",
+    );
 }
 
 #[test]
-fn bulk_answers_in_the_order_of_the_file() {
+fn bulk_example_prints_answers_in_the_order_of_its_input() {
     let sandbox = Service::start(Sandbox::start());
     let folder = Folder::new();
     let points = folder.0.join("points");
@@ -237,15 +285,20 @@ fn bulk_answers_in_the_order_of_the_file() {
 }
 
 #[test]
-fn over_tls_with_a_ca_of_ones_own() {
+fn examples_work_over_tls_with_a_private_ca() {
     let sandbox = Service::start(Sandbox::start_tls());
     ends(&against(&sandbox, "spatiafi_cron", &[]).output().unwrap(), 0, "ce-wildfire-risk", "");
     let untrusted = against(&sandbox, "spatiafi_cron", &["KEYFOB_CA_FILE"]).output().unwrap();
-    ends(&untrusted, 5, "", "its certificate is not from a trusted authority; name its CA file");
+    ends(
+        &untrusted,
+        5,
+        "",
+        "the server's certificate is not from a trusted authority; name the CA file of its authority",
+    );
     assert!(Path::new(&sandbox.ca_file().unwrap()).exists());
 }
 
-/// Spacebring's sandbox, and a place for the tokens that it issues.
+/// Spacebring's sandbox, and a store for its tokens.
 struct Spacebring {
     sandbox: SpacebringSandbox,
     store: Folder,
@@ -282,7 +335,7 @@ impl Spacebring {
     }
 }
 
-/// The example while it waits for a login.
+/// The running example, which waits for a login.
 struct Partner {
     child: Child,
     url: String,
@@ -303,7 +356,7 @@ impl Partner {
     }
 }
 
-/// What a browser does at the end of a login: the page that it shows.
+/// Delivers the callback as a browser does, and returns the page that it shows.
 fn browse(callback: &str) -> String {
     ureq::get(callback).config().proxy(None).build().call().unwrap().body_mut().read_to_string().unwrap()
 }
@@ -317,11 +370,11 @@ fn locations(output: &Output) -> usize {
 }
 
 #[test]
-fn a_customer_lists_locations() {
+fn customer_example_lists_locations() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let output = spacebring.command("spacebring_customer", &[]).output().unwrap();
     ends(&output, 0, "title", "");
-    // The environment names a network, and the command's variable means nothing here.
+    // The environment names a network, and the variable of the command has no effect here.
     assert_eq!(locations(&output), LOCATIONS);
     let output =
         spacebring.command("spacebring_customer", &[]).env("SPACEBRING_AUTH", "oauth2").output().unwrap();
@@ -339,7 +392,7 @@ fn a_customer_lists_locations() {
 }
 
 #[test]
-fn a_partner_logs_in_lists_renews_lists_and_revokes() {
+fn partner_example_logs_in_lists_locations_renews_and_revokes() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&[]);
     let page = browse(&spacebring.sandbox.approve(&partner.url));
@@ -353,7 +406,7 @@ fn a_partner_logs_in_lists_renews_lists_and_revokes() {
 }
 
 #[test]
-fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
+fn second_run_of_the_partner_example_makes_no_token_request() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&["--keep"]);
     browse(&spacebring.sandbox.approve(&partner.url));
@@ -362,7 +415,7 @@ fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
 
     let output = spacebring.partner_again(&["--keep"]);
     ends(&output, 0, "title", "");
-    assert_eq!(output.stderr, b"", "nobody is asked");
+    assert_eq!(output.stderr, b"", "no request is sent");
     assert_eq!((locations(&output), spacebring.token_requests()), (LOCATIONS, (1, 0, 0)));
 
     let (id, secret) = spacebring.sandbox.add_client();
@@ -371,7 +424,7 @@ fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
         Partner::start(others.env("SPACEBRING_CLIENT_ID", id).env("SPACEBRING_CLIENT_SECRET", secret));
     browse(&spacebring.sandbox.deny(&others.url));
     let output = others.output();
-    ends(&output, 4, "", "access_denied: The user denied the request; log in again and allow the access");
+    ends(&output, 3, "", "access_denied: The user denied the request; log in again and allow the access");
 
     ends(&spacebring.partner_again(&[]), 0, "title", "revoked the login");
     assert_eq!(spacebring.token_requests(), (1, 1, 2));
@@ -381,7 +434,7 @@ fn a_partner_that_keeps_its_tokens_makes_no_token_request_the_second_time() {
 }
 
 #[test]
-fn a_partner_whose_login_was_revoked_elsewhere_asks_for_another() {
+fn partner_example_asks_for_a_new_login_after_a_revocation() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let partner = spacebring.partner(&["--keep"]);
     browse(&spacebring.sandbox.approve(&partner.url));
@@ -396,7 +449,7 @@ fn a_partner_whose_login_was_revoked_elsewhere_asks_for_another() {
 }
 
 #[test]
-fn a_partner_without_a_browser_here_pastes_the_callback() {
+fn partner_example_accepts_a_pasted_callback() {
     let spacebring = Spacebring::start(SpacebringSandbox::start());
     let redirect_uri = "https://app.example/callback";
     spacebring.sandbox.add_redirect_uri(redirect_uri);
@@ -419,7 +472,7 @@ fn a_partner_without_a_browser_here_pastes_the_callback() {
 }
 
 #[test]
-fn a_partners_login_over_tls() {
+fn partner_example_logs_in_over_tls() {
     let spacebring = Spacebring::start(SpacebringSandbox::start_tls());
     let partner = spacebring.partner(&["--keep"]);
     browse(&spacebring.sandbox.approve(&partner.url));

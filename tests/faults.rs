@@ -1,7 +1,13 @@
-//! Every flow and the agent against every fault of a server: the right error, in time, with nothing lost.
+//! Every flow and the agent against every fault of a server: each ends with the right error, in time, and
+//! nothing is lost.
 
 #![allow(clippy::disallowed_methods, reason = "deadlines are measured on the machine's clock")]
 
+#[cfg(feature = "rustls")]
+#[path = "support/port.rs"]
+mod port;
+#[path = "support/subject.rs"]
+mod subject;
 mod support;
 
 use std::collections::HashSet;
@@ -9,131 +15,20 @@ use std::fmt::Debug;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyfob::flow::{AppCredentials, AuthorizationCode, BasicToken, ClientAssertion, Refresh, Revoke};
-use keyfob::ureq::http::Request as HttpRequest;
-use keyfob::ureq::{self, Agent};
-use keyfob::{
-    AgentBuilder, Auth, CachingSource, ClientAuth, Error, ErrorKind, Http, Token, TokenSource, classify,
-};
+use keyfob::spatiafi::{BasicToken, CreateClient};
+use keyfob::{Error, ErrorKind, Transport};
+#[cfg(feature = "rustls")]
+use port::own_port;
+use subject::*;
 use support::*;
 
-/// What a call is given that must run into its deadline, and one that must not.
-const SHORT: Duration = Duration::from_millis(400);
-const LONG: Duration = Duration::from_secs(20);
-
-/// What is due to the machine and not to the library. The aim is 100 ms.
-const NOISE: Duration = Duration::from_millis(400);
-
-/// Good for every flow.
-const GOOD: &str =
-    r#"{"access_token":"abc","token_type":"bearer","client_id":"id","client_secret":"shown once"}"#;
-
-const CHECK: &str = "check the network, the proxy and the URL";
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
-    Basic,
-    Assertion,
-    App,
-    Code,
-    Refresh,
-    Revoke,
-    Agent,
-}
-
-const EVERYONE: [Who; 7] =
-    [Who::Basic, Who::Assertion, Who::App, Who::Code, Who::Refresh, Who::Revoke, Who::Agent];
-
-impl Who {
-    /// Whether the same request may be sent again after it may have arrived.
-    fn repeats(self) -> bool {
-        !matches!(self, Self::App | Self::Code | Self::Refresh)
-    }
-}
-
-/// A flow or the agent, on a transport that is kept from call to call.
-struct Subject {
-    who: Who,
-    origin: String,
-    http: Http,
-    agent: Agent,
-    saved: Mutex<Option<Vec<u8>>>,
-}
-
-impl Subject {
-    fn new(who: Who, origin: &str, within: Duration) -> Self {
-        Self::on(Http::new(), who, origin, within)
-    }
-
-    fn on(http: Http, who: Who, origin: &str, within: Duration) -> Self {
-        let http = http.with_timeout(within);
-        let agent = AgentBuilder::new(http.clone(), Auth::Bearer(Arc::new(Fixed("fixed"))))
-            .with_origin(origin)
-            .and_then(|agent| agent.with_deadline(within).build())
-            .unwrap();
-        Self { who, origin: origin.to_owned(), http, agent, saved: Mutex::default() }
-    }
-
-    fn call(&self) -> Result<(), Error> {
-        let url = format!("{}/path?query", self.origin);
-        let client = || ClientAuth::body("id", "secret");
-        match self.who {
-            Who::Basic => BasicToken::new(&url, "ada", "a password")?.run(&self.http).map(drop),
-            Who::Assertion => ClientAssertion::new(&url, "id", "k".repeat(32))?.run(&self.http).map(drop),
-            Who::App => AppCredentials::new(&url)?
-                .run(&self.http, &token("fixed"), |answer| {
-                    *lock(&self.saved) = Some(answer.to_vec());
-                    Ok(())
-                })
-                .map(drop),
-            Who::Code => {
-                const CALLBACK: &str = "https://app.example/callback";
-                let flow = AuthorizationCode::new(&url, &url, client()?, CALLBACK)?;
-                let login = flow.login(&self.http, ["scope"])?;
-                let state = login.url().split_once("&state=").unwrap().1;
-                let callback = format!("{CALLBACK}?code=c0d3&state={}", state.split('&').next().unwrap());
-                login.finish(&callback).map(drop)
-            }
-            Who::Refresh => {
-                Refresh::new(&url, client()?)?.with_refresh_token("old")?.run(&self.http, None).map(drop)
-            }
-            Who::Revoke => Revoke::new(&url, client()?)?.run(&self.http, &"old".into()),
-            Who::Agent => self
-                .agent
-                .get(&url)
-                .call()
-                .and_then(|mut response| response.body_mut().with_config().limit(64 * 1024).read_to_vec())
-                .map(drop)
-                .map_err(classify),
-        }
-    }
-
-    /// The whole error text.
-    fn text(&self, what: &str, next: &str) -> String {
-        let doing = match self.who {
-            Who::Basic => "get a token for the user name and password",
-            Who::Assertion => "get a token with a client assertion",
-            Who::App => "make app credentials",
-            Who::Code => "exchange the code of the login for a token",
-            Who::Refresh => "renew the access token",
-            Who::Revoke => "revoke the token, which may live on,",
-            Who::Agent => {
-                let what =
-                    if what.starts_with("no complete answer") { "no complete answer in time" } else { what };
-                return format!("the API call failed: {what}; {next}");
-            }
-        };
-        format!("could not {doing} at {}: {what}; {next}", self.origin)
-    }
-}
-
-/// How far an answer comes.
+/// How much of an answer arrives.
 #[derive(Clone, Copy, PartialEq)]
 enum Reaches {
     Head,
@@ -147,7 +42,7 @@ struct Fault {
     kind: ErrorKind,
     what: &'static str,
     next: &'static str,
-    /// Of a flow that may be repeated.
+    /// The number of tries that flows make if they may be repeated.
     tries: usize,
 }
 
@@ -193,16 +88,27 @@ fn faults() -> Vec<Fault> {
         stall("a chunk that never comes", Body, vec![Read, chunked("5\r\n"), Hold]),
         stall("no last chunk", Body, vec![Read, chunked("1\r\n{\r\n"), Hold]),
         stall("a dripped header", Head, vec![Read, Drip(whole.clone(), OFTEN)]),
-        stall("a dripped body", Body, vec![Read, send(head("A: b")), Drip(GOOD.into(), OFTEN)]),
+        stall(
+            "a dripped body",
+            Body,
+            vec![Read, send(head("A: b")), Drip(format!("{GOOD:>300}").into(), OFTEN)],
+        ),
         stall(
             "100 now and then",
             Head,
-            vec![Read, Drip(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9), OFTEN / 5)],
+            vec![Read, Drip(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(90), OFTEN / 5)],
         ),
-        stall(
+        senseless(
             "trailers for ever",
             Body,
+            "the trailer of the answer is longer than 64 KiB",
             flood([&head(CHUNKED)[..], b"1\r\n{\r\n0\r\n"].concat(), "A: b\r\n"),
+        ),
+        senseless(
+            "a chunk extension for ever",
+            Body,
+            "the size line of a chunk is longer than 16 KiB",
+            flood([&head(CHUNKED)[..], b"1;a="].concat(), "b"),
         ),
         cut("closed at once", Head, vec![]),
         cut("closed after the request", Head, vec![Read]),
@@ -220,7 +126,6 @@ fn faults() -> Vec<Fault> {
         not_http("a length that is no number", head("Content-Length: ten")),
         not_http("a negative length", head("Content-Length: -5")),
         not_http("two lengths", head("Content-Length: 5\r\nContent-Length: 6")),
-        not_http("a thousand header fields", head(&["A: b"; 1000].join("\r\n"))),
         not_http("NUL in a header field", head("A: b\0")),
         bad_chunk("the size of a chunk is no number", "ten\r\n{\r\n"),
         bad_chunk("the size of a chunk is past all counting", "fffffffffffffffff\r\n{\r\n"),
@@ -228,32 +133,23 @@ fn faults() -> Vec<Fault> {
         long_header("a header field for ever", flood(b"HTTP/1.1 200 OK\r\nA: ".to_vec(), "b")),
         long_header("a status line for ever", flood(b"HTTP/1.1 200 ".to_vec(), "O")),
         long_header("100 for ever", flood(vec![], "HTTP/1.1 100 Continue\r\n\r\n")),
+        long_header(
+            "103 with fields for ever",
+            flood(vec![], "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+        ),
+        long_header("empty lines for ever", flood(vec![], "\r\n")),
         too_long("a body for ever", flood(head("A: b"), " ")),
         too_long("a body of 2 MiB", flood(head("Content-Length: 2097152"), " ")),
         too_long("chunks for ever", flood(head(CHUNKED), &format!("1000\r\n{:4096}\r\n", ""))),
     ]
 }
 
-/// The header of a 200 answer.
+/// The head of a 200 answer.
 fn head(fields: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n").into_bytes()
 }
 
-/// What went past the deadline by most, for the record.
-static WORST: Mutex<(Duration, String)> = Mutex::new((Duration::ZERO, String::new()));
-
-#[track_caller]
-fn in_time(took: Duration, within: Duration, name: &str) {
-    let over = took.saturating_sub(within);
-    let mut worst = lock(&WORST);
-    if over > worst.0 {
-        *worst = (over, name.to_owned());
-        println!("{over:?} past the deadline: {name}");
-    }
-    assert!(over < NOISE, "{name}: {took:?} of {within:?}");
-}
-
-/// Each try must have had an assertion of its own.
+/// Checks that each try had an assertion of its own.
 #[track_caller]
 fn never_the_same_jti(requests: &[Request]) {
     let ids: HashSet<String> = requests
@@ -268,7 +164,7 @@ fn never_the_same_jti(requests: &[Request]) {
     assert_eq!(ids.len(), requests.len());
 }
 
-/// The server may come to count them when the call has ended: the machine may be busy.
+/// On a busy machine the server may count its connections only after the call has ended.
 #[track_caller]
 fn connected(server: &Server, times: usize, name: &str) {
     let end = std::time::Instant::now() + LONG;
@@ -278,7 +174,7 @@ fn connected(server: &Server, times: usize, name: &str) {
     assert_eq!(server.connections(), times, "{name}");
 }
 
-/// Calls, compares, and calls again once the server is well.
+/// Calls, compares the error, and calls again once the server works.
 fn endure(who: Who, fault: &Fault) {
     let name = format!("{who:?}, {}", fault.name);
     let healthy = Arc::new(AtomicBool::new(false));
@@ -289,8 +185,10 @@ fn endure(who: Who, fault: &Fault) {
     let within = if fault.kind == ErrorKind::Timeout { SHORT } else { LONG };
     let subject = Subject::new(who, &server.origin(), within);
     let (result, took) = timed(|| subject.call());
-    in_time(took, within, &name);
-    // A revocation is acknowledged by its status.
+    // An answer that the server gives only once is read as long as bytes arrive.
+    let arrives = fault.script.iter().any(|step| matches!(step, Step::Drip(..)));
+    in_time(took, if arrives && !who.repeats() { within + LATE } else { within }, &name);
+    // The status alone acknowledges a revocation.
     if who == Who::Revoke && fault.reaches == Reaches::Body {
         result.unwrap_or_else(|error| panic!("{name}: {error}"));
     } else {
@@ -299,7 +197,7 @@ fn endure(who: Who, fault: &Fault) {
     let tries = match who {
         Who::Revoke if fault.reaches == Reaches::Body => 1,
         _ if !who.repeats() => 1,
-        // The body is read by the caller.
+        // The caller reads the body.
         Who::Agent if fault.reaches == Reaches::Body => 1,
         _ => fault.tries,
     };
@@ -308,7 +206,7 @@ fn endure(who: Who, fault: &Fault) {
         never_the_same_jti(&server.requests());
     }
     healthy.store(true, SeqCst);
-    // Its time is as short as before, and the machine may be busy.
+    // This call has the same short deadline, and the machine may be busy.
     let next = (0..3).map(|_| subject.call()).find(|next| !is_timeout(next)).expect("an answer in time");
     next.unwrap_or_else(|error| panic!("the next call after {name}: {error}"));
 }
@@ -326,7 +224,7 @@ fn every_fault_ends_in_time_with_its_own_error_and_the_next_call_works() {
     let faults = faults();
     let cases: Vec<_> = faults.iter().flat_map(|fault| EVERYONE.map(|who| (who, fault))).collect();
     in_parallel(&cases, |(who, fault)| {
-        // No limit but its caller's is set to an answer of an API.
+        // Only the caller limits the size of an API's answer.
         if *who != Who::Agent || !fault.what.contains("1 MiB") {
             endure(*who, fault);
         }
@@ -334,14 +232,14 @@ fn every_fault_ends_in_time_with_its_own_error_and_the_next_call_works() {
 }
 
 #[test]
-fn a_refused_connection_is_tried_again_by_everyone() {
+fn refused_connection_is_tried_again_by_every_flow_and_the_agent() {
     in_parallel(&EVERYONE, |who| {
         let server = Server::late(Duration::from_millis(30), |_| well());
         let subject = Subject::new(*who, &server.origin(), LONG);
         subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
         assert_eq!(server.connections(), 1);
     });
-    // Nobody listens on the port that a client has.
+    // Nothing listens on the port of a client's connection.
     let server = Server::scripted(|_| vec![Step::Hold]);
     let client = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
     let origin = format!("http://{}", client.local_addr().unwrap());
@@ -352,7 +250,7 @@ fn a_refused_connection_is_tried_again_by_everyone() {
     });
 }
 
-/// Its buffers hold secrets as long as it is kept.
+/// The buffers of a connection hold secrets as long as the connection is kept.
 #[test]
 fn no_connection_is_kept_after_a_token_exchange() {
     for who in EVERYONE {
@@ -365,7 +263,7 @@ fn no_connection_is_kept_after_a_token_exchange() {
 }
 
 #[test]
-fn a_full_queue_ends_in_time() {
+fn connecting_to_a_full_accept_queue_ends_in_time() {
     let Some(full) = FullBacklog::new() else { return println!("skipped: the queue cannot be filled here") };
     in_parallel(&EVERYONE, |who| {
         let subject = Subject::new(*who, &full.origin(), SHORT);
@@ -375,20 +273,27 @@ fn a_full_queue_ends_in_time() {
     });
 }
 
-/// Nothing of a request is sent before TLS is up, so app credentials are asked for again too.
+/// No part of a request is sent before TLS is established, so even a creation of app credentials is repeated.
 #[test]
 #[cfg(feature = "rustls")]
-fn without_tls_no_request_was_sent_and_a_call_ends_in_time() {
+fn failed_tls_handshake_ends_in_time_and_counts_as_not_sent() {
     use ErrorKind::{Network, Timeout};
     let noise = send("HTTP/1.1 400 Bad Request\r\n\r\n");
     let part = send(b"\x16\x03\x03\x00\x7a\x02\x00");
     let drip = Step::Drip([&b"\x16\x03\x03\x40\x00\x02"[..], &[0; 100]].concat(), Duration::from_millis(10));
     let cases = [
-        (vec![Step::Hold], SHORT, Timeout, "no connection in time", CHECK, 1),
-        (vec![part, Step::Hold], SHORT, Timeout, "no connection in time", CHECK, 1),
-        (vec![drip], SHORT, Timeout, "no connection in time", CHECK, 1),
-        (vec![], LONG, Network, "the connection was cut off", "try again", 3),
-        (vec![noise, Step::Hold], LONG, Network, "TLS failed", "check the URL and the proxy", 1),
+        (vec![Step::Hold], SHORT, Timeout, "TLS was not set up in time", CHECK, 1),
+        (vec![part, Step::Hold], SHORT, Timeout, "TLS was not set up in time", CHECK, 1),
+        (vec![drip], SHORT, Timeout, "TLS was not set up in time", CHECK, 1),
+        (vec![], LONG, Network, "the connection was cut off while TLS was set up", "try again", 3),
+        (
+            vec![noise, Step::Hold],
+            LONG,
+            Network,
+            "the server does not speak TLS on this port",
+            "check the port and the scheme of the URL, and the proxy",
+            1,
+        ),
     ];
     let cases: Vec<_> = cases.iter().flat_map(|case| EVERYONE.map(|who| (who, case))).collect();
     in_parallel(&cases, |(who, (script, within, kind, what, next, tries))| {
@@ -402,8 +307,8 @@ fn without_tls_no_request_was_sent_and_a_call_ends_in_time() {
     });
 }
 
-/// How a connection ends: how many TLS records (RFC 8446 5.1) of the server pass, whether half of the next one does, and
-/// whether the connection is then held or closed.
+/// How a connection ends: how many TLS records (RFC 8446 5.1) of the server pass, whether half of the next
+/// one passes, and whether the connection is then held or closed.
 #[cfg(feature = "rustls")]
 #[derive(Clone, Copy, Debug)]
 struct Cut {
@@ -415,7 +320,8 @@ struct Cut {
 /// A proxy for one connection, which it cuts.
 #[cfg(feature = "rustls")]
 fn cutting(cut: Cut, server: SocketAddr) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The client's next try finds nothing on this port, and neither does another test.
+    let listener = TcpListener::bind(own_port()).unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
         let (mut client, _) = listener.accept().unwrap();
@@ -447,7 +353,7 @@ fn cutting(cut: Cut, server: SocketAddr) -> String {
             }
         }
         if cut.held {
-            // Until the client goes.
+            // Waits until the client disconnects.
             let _ = requests.join();
         }
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
@@ -457,20 +363,20 @@ fn cutting(cut: Cut, server: SocketAddr) -> String {
 
 #[test]
 #[cfg(feature = "rustls")]
-fn tls_cut_or_held_at_each_record_ends_in_time_and_never_as_an_answer() {
+fn tls_connection_cut_or_stalled_at_any_record_ends_in_time_and_is_no_answer() {
     let sandbox = keyfob_sandbox::Sandbox::start_tls();
     let origin = sandbox.auth_url();
     let server: SocketAddr = origin.trim_start_matches("https://").parse().unwrap();
-    let trusting = Http::new().with_ca_file(sandbox.ca_file().unwrap()).unwrap();
+    let trusting = Transport::new().with_ca_file(sandbox.ca_file().unwrap());
     let ends = AtomicUsize::new(0);
     in_parallel(&EVERYONE, |who| {
         let run = |cut: Cut, within| {
-            // Nobody listens there for a second try.
-            let http = trusting.clone().with_proxy(&cutting(cut, server)).unwrap();
+            // Nothing listens there for a second try.
+            let http = trusting.clone().with_proxy(cutting(cut, server));
             let subject = Subject::on(http, *who, &origin, within);
             let (result, took) = timed(|| subject.call());
             in_time(took, within, &format!("{who:?}, {cut:?} in TLS"));
-            // Whatever the sandbox says is an answer.
+            // Every answer of the sandbox counts.
             result
                 .err()
                 .map(|error| error.kind())
@@ -483,7 +389,7 @@ fn tls_cut_or_held_at_each_record_ends_in_time_and_never_as_an_answer() {
         for records in 0..whole {
             let end = run(cut(records, false, true), SHORT);
             assert_eq!(end, Some(ErrorKind::Timeout), "{who:?}, {records} records and then nothing");
-            // Who repeats has seen the others.
+            // A flow that repeats has also seen the other failures.
             if !who.repeats() {
                 assert!(
                     run(cut(records, true, false), LONG).is_some(),
@@ -491,7 +397,8 @@ fn tls_cut_or_held_at_each_record_ends_in_time_and_never_as_an_answer() {
                 );
             }
         }
-        // Who knows the length of an answer does not wait for the end of the connection (close_notify).
+        // A client that knows the length of an answer does not wait for the end of the connection
+        // (close_notify).
         assert_eq!(run(cut(whole, false, true), LONG), None, "{who:?}");
         ends.fetch_add(whole * if who.repeats() { 2 } else { 3 }, SeqCst);
     });
@@ -500,28 +407,40 @@ fn tls_cut_or_held_at_each_record_ends_in_time_and_never_as_an_answer() {
 
 #[test]
 #[cfg(feature = "rustls")]
-fn a_certificate_that_is_not_right_is_called_that_by_everyone_and_no_request_is_sent() {
+fn wrong_certificate_is_reported_by_every_flow_and_no_request_is_sent() {
     use keyfob_sandbox::ServerCertificate::{Expired, NotYetValid, Valid, WrongHost};
-    const UNKNOWN: &str = "name its CA file, or check the proxy";
+    const UNKNOWN: &str = "name the CA file of its authority, or check the proxy";
     let sandbox = keyfob_sandbox::Sandbox::start_tls();
-    let trusting = Http::new().with_ca_file(sandbox.ca_file().unwrap()).unwrap();
+    let trusting = Transport::new().with_ca_file(sandbox.ca_file().unwrap());
     for (certificate, http, kind, what, next) in [
         (
             Expired,
             &trusting,
             ErrorKind::Clock,
-            "its certificate has expired at this machine's time",
+            "the server's certificate has expired at this machine's time",
             "set the clock if it is wrong; else the server needs a new certificate",
         ),
         (
             NotYetValid,
             &trusting,
             ErrorKind::Clock,
-            "its certificate is not valid yet at this machine's time",
-            "set the clock, it is probably behind",
+            "the server's certificate is not valid yet at this machine's time",
+            "set the clock, which is probably behind",
         ),
-        (WrongHost, &trusting, ErrorKind::Network, "its certificate is for another host", "check the URL"),
-        (Valid, &Http::new(), ErrorKind::Network, "its certificate is not from a trusted authority", UNKNOWN),
+        (
+            WrongHost,
+            &trusting,
+            ErrorKind::Network,
+            "the server's certificate is for another host",
+            "check the URL",
+        ),
+        (
+            Valid,
+            &Transport::new(),
+            ErrorKind::Network,
+            "the server's certificate is not from a trusted authority",
+            UNKNOWN,
+        ),
     ] {
         sandbox.set_certificate(certificate);
         in_parallel(&EVERYONE, |who| {
@@ -533,18 +452,71 @@ fn a_certificate_that_is_not_right_is_called_that_by_everyone_and_no_request_is_
 }
 
 #[test]
-fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
+fn failing_proxy_is_reported_in_time_and_receives_no_request() {
     use Step::{Drip, Flood, Hold, Read};
     let drip = Drip(answer(200, "", ""), Duration::from_millis(20));
     let long = Flood(b"HTTP/1.1 200 OK\r\nA: ".to_vec(), b"b".to_vec());
-    let late = (ErrorKind::Timeout, "no connection in time", CHECK);
-    let failed = (ErrorKind::Network, "the proxy refused to connect", "check the proxy");
+    let late = (ErrorKind::Timeout, "the proxy HOST: no connection in time", "check the proxy");
+    let status = |what| (ErrorKind::Network, what, "check the proxy");
+    let unreachable = |what| (ErrorKind::Network, what, "check the URL and the proxy");
+    let denied = (
+        ErrorKind::Network,
+        "the proxy refused to connect (HTTP 403)",
+        "ask the operator of the proxy whether it allows this connection",
+    );
+    let failed = status("the proxy refused to connect");
+    let refused = "the proxy refused the user name and the password (HTTP 407)";
+    let unknown = (ErrorKind::Network, refused, "check those in the URL of the proxy");
     let cases = [
         (vec![Read, Hold], SHORT, late),
         (vec![Read, send("HTTP/1.1 200 OK\r\n"), Hold], SHORT, late),
         (vec![Read, drip], SHORT, late),
         (vec![Read], LONG, failed),
-        (vec![Read, send(answer(407, "Proxy-Authenticate: Basic", "no"))], LONG, failed),
+        (vec![Read, send(answer(407, "Proxy-Authenticate: Basic", "no"))], LONG, unknown),
+        (vec![Read, send(answer(403, "", "no"))], LONG, denied),
+        // The bytes after the status need not arrive.
+        (vec![Read, send("HTTP/1.1 403 No\r\nA: b\r\n")], LONG, denied),
+        (
+            vec![Read, send("HTTP/1.1 429 No\r\n"), Hold],
+            LONG,
+            status("the proxy refused to connect (HTTP 429)"),
+        ),
+        (
+            vec![Read, send(format!("HTTP/1.1 500 No\r\nA: {}", "b".repeat(70_000)))],
+            LONG,
+            unreachable("the proxy could not connect to the server (HTTP 500)"),
+        ),
+        (
+            vec![Read, send(answer(502, "", ""))],
+            LONG,
+            unreachable("the proxy could not connect to the server (HTTP 502)"),
+        ),
+        (
+            vec![Read, send(answer(302, "Location: /", ""))],
+            LONG,
+            status("the proxy refused to connect (HTTP 302)"),
+        ),
+        (
+            vec![Read, send("HTTP/1.1 101 Other\r\n\r\nHTTP/1.1 504\n\n")],
+            LONG,
+            unreachable("the proxy could not connect to the server (HTTP 504)"),
+        ),
+        (
+            vec![Read, send(answer(405, "Allow: GET", "no"))],
+            LONG,
+            status("the proxy refused to connect (HTTP 405)"),
+        ),
+        (
+            vec![Read, send("HTTP/1.1 304\r\nA: b\r\n c\r\n\r\n"), Hold],
+            LONG,
+            status("the proxy refused to connect (HTTP 304)"),
+        ),
+        (
+            vec![Read, send("HTTP/1.0 503 Busy\n\n")],
+            LONG,
+            unreachable("the proxy could not connect to the server (HTTP 503)"),
+        ),
+        (vec![Read, Flood(vec![], b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())], LONG, failed),
         (vec![Read, send("SSH-2.0-noise\r\n\r\n")], LONG, failed),
         (vec![Read, long], LONG, failed),
     ];
@@ -552,11 +524,12 @@ fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
     in_parallel(&cases, |(who, (script, within, (kind, what, next)))| {
         let script = script.clone();
         let proxy = Server::scripted(move |_| script.clone());
-        let http = Http::new().with_proxy(&proxy.origin().replace("//", "//user:pass@")).unwrap();
+        let http = Transport::new().with_proxy(proxy.origin().replace("//", "//user:pass@"));
         let subject = Subject::on(http, *who, "https://127.0.0.1:1", *within);
         let (result, took) = timed(|| subject.call());
         in_time(took, *within, "a proxy");
-        fails(result, *kind, &subject.text(what, next), "a proxy");
+        let what = what.replace("HOST", &proxy.origin().replace("http://", ""));
+        fails(result, *kind, &subject.text(&what, next), "a proxy");
         let requests = proxy.requests();
         let [request] = &requests[..] else { panic!("{requests:?}") };
         assert!(request.head.starts_with("CONNECT 127.0.0.1:1 HTTP/1.1\r\n"), "{request:?}");
@@ -565,13 +538,13 @@ fn a_proxy_that_fails_is_called_that_in_time_and_told_nothing() {
     });
 }
 
-/// It would carry what is meant for this machine over the network, in clear text.
+/// A proxy would carry requests for this machine over the network, in clear text.
 #[test]
 fn plain_http_never_goes_through_a_proxy() {
     in_parallel(&EVERYONE, |who| {
         let server = Server::scripted(|_| well());
         let proxy = Server::scripted(|_| vec![Step::Hold]);
-        let http = Http::new().with_proxy(&proxy.origin()).unwrap();
+        let http = Transport::new().with_proxy(proxy.origin());
         let subject = Subject::on(http, *who, &server.origin(), LONG);
         subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
         assert_eq!((server.requests().len(), proxy.connections()), (1, 0), "{who:?}");
@@ -579,7 +552,7 @@ fn plain_http_never_goes_through_a_proxy() {
 }
 
 #[test]
-fn a_length_past_all_counting_is_survived() {
+fn huge_content_length_is_handled_like_any_other_fault() {
     let length = head("Content-Length: 18446744073709551615");
     let first = [&length[..], b"{"].concat();
     let hangs = stall("a length past all counting", Reaches::Body, vec![Step::Read, send(first), Step::Hold]);
@@ -593,7 +566,7 @@ fn a_length_past_all_counting_is_survived() {
 }
 
 #[test]
-fn what_is_unusual_but_right_is_understood() {
+fn unusual_but_correct_answers_are_accepted() {
     let chunked = "Transfer-Encoding: chunked";
     let (start, end) = GOOD.split_at(5);
     let chunks = format!("5;name=value\r\n{start}\r\n{:X}\r\n{end}\r\n0\r\nTrailer: a\r\n\r\n", end.len());
@@ -624,7 +597,7 @@ fn what_is_unusual_but_right_is_understood() {
 }
 
 #[test]
-fn every_status_has_its_kind_its_text_and_its_number_of_tries() {
+fn every_http_status_has_a_defined_error_kind_text_and_number_of_tries() {
     use ErrorKind::{LoginRequired, Protocol, RateLimited, Refused};
     const ADVICE: &str = "";
     const REDIRECT: &str = "check the URL, a '/' at its end included";
@@ -633,7 +606,7 @@ fn every_status_has_its_kind_its_text_and_its_number_of_tries() {
             400,
             r#"{"error":"invalid_client","error_description":"who?"}"#,
             Refused,
-            "it refused (HTTP 400): invalid_client: who?",
+            "the server refused (HTTP 400): invalid_client: who?",
             ADVICE,
             1,
         ),
@@ -641,30 +614,45 @@ fn every_status_has_its_kind_its_text_and_its_number_of_tries() {
             400,
             r#"{"error":"invalid_grant"}"#,
             LoginRequired,
-            "it refused (HTTP 400): invalid_grant",
+            "the server refused (HTTP 400): invalid_grant",
             ADVICE,
             1,
         ),
-        (401, r#"{"detail":"Access Denied"}"#, Refused, "it refused (HTTP 401): Access Denied", ADVICE, 1),
-        (403, "<html>", Refused, "it refused (HTTP 403)", ADVICE, 1),
-        (404, "", Refused, "it refused (HTTP 404)", "check the URL", 1),
-        (405, "", Refused, "it refused (HTTP 405)", "check the URL", 1),
-        (408, "", Refused, "it refused (HTTP 408)", ADVICE, 1),
+        (
+            401,
+            r#"{"detail":"Access Denied."}"#,
+            Refused,
+            "the server refused (HTTP 401): Access Denied",
+            ADVICE,
+            1,
+        ),
+        (403, r#"{"message":"."}"#, Refused, "the server refused (HTTP 403)", ADVICE, 1),
+        (403, "<html>", Refused, "the server refused (HTTP 403)", ADVICE, 1),
+        (404, "", Refused, "the server refused (HTTP 404)", "check the URL", 1),
+        (405, "", Refused, "the server refused (HTTP 405)", "check the URL", 1),
+        (408, "", Refused, "the server refused (HTTP 408)", ADVICE, 1),
         (
             422,
             r#"{"detail":[{"loc":["a"],"msg":"field required"}]}"#,
             Refused,
-            "it refused (HTTP 422): field required",
+            "the server refused (HTTP 422): field required",
             ADVICE,
             1,
         ),
-        (301, "", Protocol, "it redirects (HTTP 301), which is not followed", REDIRECT, 1),
-        (304, "", Protocol, "it redirects (HTTP 304), which is not followed", REDIRECT, 1),
-        (429, "", RateLimited, "it asked to slow down (HTTP 429)", "try again in 0 s", 3),
-        (500, r#"{"type":"x","message":"a\nb"}"#, Refused, "it failed (HTTP 500): a b", "try again later", 3),
-        (502, "<html>", Refused, "it failed (HTTP 502)", "try again later", 3),
-        (503, "{}", Refused, "it failed (HTTP 503)", "try again later", 3),
-        (599, "", Refused, "it failed (HTTP 599)", "try again later", 3),
+        (301, "", Protocol, "the server redirects (HTTP 301), which is not followed", REDIRECT, 1),
+        (304, "", Protocol, "the server redirects (HTTP 304), which is not followed", REDIRECT, 1),
+        (429, "", RateLimited, "the server asked to slow down (HTTP 429)", "try again in 0 s", 3),
+        (
+            500,
+            r#"{"type":"x","message":"a\nb"}"#,
+            Refused,
+            "the server failed (HTTP 500): a b",
+            "try again later",
+            3,
+        ),
+        (502, "<html>", Refused, "the server failed (HTTP 502)", "try again later", 3),
+        (503, "{}", Refused, "the server failed (HTTP 503)", "try again later", 3),
+        (599, "", Refused, "the server failed (HTTP 599)", "try again later", 3),
     ];
     let flows = [
         (Who::Basic, "check the user name and password"),
@@ -690,7 +678,37 @@ fn every_status_has_its_kind_its_text_and_its_number_of_tries() {
 }
 
 #[test]
-fn an_error_is_one_whatever_its_status() {
+fn valid_token_is_accepted_whatever_other_members_the_answer_has() {
+    for who in [Who::Basic, Who::Assertion, Who::App, Who::Code, Who::Refresh] {
+        for beside in [
+            r#""error":null"#,
+            r#""error":false"#,
+            r#""error":0"#,
+            r#""error":-0.0"#,
+            r#""error":"""#,
+            r#""error": [ ] "#,
+            r#""error":{ }"#,
+            r#""error":"invalid_grant","error":false"#,
+            r#""expires_in":1,"expires_in":60"#,
+            r#""expires_in":1,"expires\u005fin":60"#,
+            r#""access_token":5,"client_secret":5,"client_id":5,"token_type":5"#,
+            r#""expires_at":1760000000000"#,
+            r#""scope":["a","b","c","d","e","f","g","h","i","j"]"#,
+            r#""more":{"a":1,"a":2}"#,
+            r#""error":-0.00E-3,"error_description":"""#,
+            r#""refresh_token":"a","refresh_token":null,"scope":"a","scope":["b"]"#,
+            r#""scope":["a","",["b"],"c d"]"#,
+        ] {
+            let body = GOOD.replacen('{', &format!("{{{beside},"), 1);
+            let server = Server::answering(move |_| answer(200, "", &body));
+            let result = Subject::new(who, &server.origin(), LONG).call();
+            result.unwrap_or_else(|error| panic!("{who:?}, {beside}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn error_member_makes_an_answer_an_error_whatever_its_status() {
     for who in [Who::Basic, Who::Assertion, Who::Code, Who::Refresh] {
         let body = GOOD.replace('{', r#"{"error":"invalid_client","#);
         let server = Server::answering(move |_| answer(200, "", &body));
@@ -704,7 +722,7 @@ fn an_error_is_one_whatever_its_status() {
 }
 
 #[test]
-fn an_answer_that_makes_no_sense_is_called_that() {
+fn unusable_answer_is_a_protocol_error() {
     const OBJECT: &str = "it is not a JSON object with an access_token";
     let cases = [
         (200, "", OBJECT),
@@ -716,7 +734,7 @@ fn an_answer_that_makes_no_sense_is_called_that() {
         (200, r#"{"access_token":5,"token_type":"bearer"}"#, OBJECT),
         (200, &format!(r#"{{"detail":{}"#, "[".repeat(100_000)), OBJECT),
         (201, "{}", "it has no access_token"),
-        (200, r#"{"access_token":"abc"}"#, "it has no token_type (RFC 6749 5.1)"),
+        (200, r#"{"access_token":"abc","token_type":null}"#, "its token_type is not Bearer (RFC 6749 7.1)"),
         (200, r#"{"access_token":"abc","token_type":"mac"}"#, "its token_type is not Bearer (RFC 6749 7.1)"),
         (
             200,
@@ -724,6 +742,11 @@ fn an_answer_that_makes_no_sense_is_called_that() {
             "its access_token cannot be put into a header",
         ),
         (200, r#"{"access_token":"","token_type":"bearer"}"#, "its access_token cannot be put into a header"),
+        (
+            200,
+            &format!(r#"{{"access_token":"{}","token_type":"bearer"}}"#, "a".repeat(16_385)),
+            "its access_token is longer than 16384 bytes",
+        ),
     ];
     for who in [Who::Basic, Who::Assertion] {
         for (status, body, why) in cases {
@@ -739,7 +762,7 @@ fn an_answer_that_makes_no_sense_is_called_that() {
 }
 
 #[test]
-fn gzip_that_was_not_asked_for_is_no_answer() {
+fn unrequested_gzip_is_a_protocol_error() {
     let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
     let len = u16::try_from(GOOD.len()).unwrap();
     gzip.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
@@ -750,7 +773,7 @@ fn gzip_that_was_not_asked_for_is_no_answer() {
         let server = Server::answering(move |_| reply.clone());
         let subject = Subject::new(who, &server.origin(), LONG);
         let result = subject.call();
-        // Another crate of the program may have switched it on.
+        // Another crate of the program may have enabled gzip.
         if server.requests()[0].header("accept-encoding").is_some_and(|value| value.contains("gzip")) {
             result.unwrap();
             continue;
@@ -772,11 +795,12 @@ fn crc_32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn new_credentials_are_given_to_save_as_they_came() {
+fn new_app_credentials_are_passed_to_save_unchanged() {
     use Step::{Hold, Read};
     const SENSE: &str = "it has no client_id and client_secret; it was saved as it came";
     let odd = "\r\n{ \"client_secret\" : \"\\u0061\\/b\" ,\"more\":[1], \"client_id\": \"\u{fc}\"}\n";
     let json = r#"{"client_id":"id","client_secret":"shown once"}"#;
+    let marked = "\u{feff}{\"client_id\":\"id\",\"client_secret\":\"shown once\"}";
     let most = &json[..json.len() - 1];
     let padded = json.to_owned() + &" ".repeat(2 << 20);
     let text = |what: &str, next: &str| Some(format!("{what}; {next}"));
@@ -797,6 +821,17 @@ fn new_credentials_are_given_to_save_as_they_came() {
             send([&head("Content-Length: 48")[..], json.as_bytes()].concat()),
             json.as_bytes(),
             None,
+        ),
+        ("marked", send(answer(200, "", marked)), marked.as_bytes(), None),
+        (
+            "in UTF-16",
+            send(answer(200, "", b"\xff\xfe{\0}\0")),
+            b"\xff\xfe{\0}\0",
+            text(
+                "the answer (HTTP 200, 6 bytes) makes no sense: it is UTF-16, and JSON is UTF-8 (RFC 8259 8.1); it was saved \
+                 as it came",
+                "check the URL",
+            ),
         ),
         ("not JSON", send(answer(200, "", "welcome")), b"welcome", nonsense(7)),
         ("not text", send(answer(200, "", b"\xff\0\xfe")), b"\xff\0\xfe", nonsense(3)),
@@ -828,7 +863,7 @@ fn new_credentials_are_given_to_save_as_they_came() {
         assert_eq!(server.connections(), 1, "{name}");
     });
 
-    // They are whole though the server never ends.
+    // The credentials are complete although the server never closes the connection.
     let server =
         Server::scripted(move |_| vec![Read, send([&head("A: b")[..], json.as_bytes()].concat()), Hold]);
     let subject = Subject::new(Who::App, &server.origin(), Duration::from_secs(1));
@@ -837,7 +872,7 @@ fn new_credentials_are_given_to_save_as_they_came() {
 }
 
 #[test]
-fn a_broken_chunk_does_not_take_the_credentials_with_it() {
+fn broken_chunk_does_not_lose_new_app_credentials() {
     let json = r#"{"client_id":"id","client_secret":"shown once"}"#;
     let chunk = format!("{:x}\r\n{json}and more\r\n0\r\n\r\n", json.len());
     let script = vec![Step::Read, send([&head("Transfer-Encoding: chunked")[..], chunk.as_bytes()].concat())];
@@ -849,7 +884,7 @@ fn a_broken_chunk_does_not_take_the_credentials_with_it() {
 }
 
 #[test]
-fn an_empty_answer_is_not_saved() {
+fn empty_answer_is_not_saved() {
     for reply in [answer(201, "", ""), b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()] {
         let server = Server::answering(move |_| reply.clone());
         let subject = Subject::new(Who::App, &server.origin(), LONG);
@@ -862,28 +897,28 @@ fn an_empty_answer_is_not_saved() {
 }
 
 #[test]
-fn what_could_not_be_saved_is_in_the_error() {
+fn app_credentials_that_cannot_be_saved_are_in_the_error() {
     use std::error::Error as _;
     const TEXT: &str = "could not save the new app credentials, which the server will not show again; \
-                        the program that called still has them: make room, or save them elsewhere";
+                        the program that called still has them: free disk space, or save them elsewhere";
     for body in [GOOD, "welcome", r#"{"client_id":"#] {
         let (whole, part) =
             (answer(200, "", body), [&head("Content-Length: 9999")[..], body.as_bytes()].concat());
         for reply in [whole, part] {
             let server = Server::scripted(move |_| vec![Step::Read, send(&reply)]);
-            let flow = AppCredentials::new(&server.origin()).unwrap();
+            let flow = CreateClient::new(&server.origin()).unwrap();
             let full = || Err(io::ErrorKind::StorageFull.into());
-            let error = flow.run(&Http::new(), &token("fixed"), |_| full()).unwrap_err();
+            let error = flow.run(&Transport::new(), &token("fixed"), |_| full()).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.kind()), (TEXT, ErrorKind::Store));
             assert_eq!(error.unsaved().unwrap().expose(), body.as_bytes());
             assert_eq!(error.source().unwrap().to_string(), "no storage space");
-            assert_eq!(server.connections(), 1, "never asked for twice");
+            assert_eq!(server.connections(), 1, "never requested twice");
         }
     }
 }
 
 #[test]
-fn retry_after_is_understood_in_both_forms() {
+fn retry_after_is_understood_in_every_form() {
     const YEAR_9999: u64 = 253_402_300_799;
     let now = 1_790_000_000;
     let http_date = |seconds| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
@@ -891,23 +926,72 @@ fn retry_after_is_understood_in_both_forms() {
         ("7".to_owned(), Some(7)),
         ("0".to_owned(), Some(0)),
         (u64::MAX.to_string(), Some(u64::MAX)),
-        ("18446744073709551616".to_owned(), None),
+        ("18446744073709551616".to_owned(), Some(u64::MAX)),
+        ("9".repeat(400), Some(u64::MAX)),
+        ("007".to_owned(), Some(7)),
+        ("  30  ".to_owned(), Some(30)),
+        ("30.0".to_owned(), Some(30)),
+        // Several fields that a proxy joined into one.
+        ("30, 20".to_owned(), Some(30)),
+        ("20,30.5 ,".to_owned(), Some(31)),
+        ("30.".to_owned(), Some(30)),
+        ("1.5".to_owned(), Some(2)),
+        ("0.000".to_owned(), Some(0)),
+        ("18446744073709551615.9".to_owned(), Some(u64::MAX)),
+        ("60\r\nRetry-After: 90\r\nRetry-After: soon".to_owned(), Some(90)),
         ("-5".to_owned(), None),
-        ("1.5".to_owned(), None),
+        ("-5.0".to_owned(), None),
+        ("1e3".to_owned(), None),
+        ("5 s".to_owned(), None),
+        (".".to_owned(), None),
+        ("1.2.3".to_owned(), None),
         ("soon".to_owned(), None),
         (String::new(), None),
         (http_date(now + 7), Some(7)),
         (http_date(now - 7), Some(0)),
         (http_date(YEAR_9999), Some(YEAR_9999 - now)),
         ("Sunday, 06-Nov-94 08:49:37 GMT".to_owned(), Some(0)),
+        ("Sun Nov  6 08:49:37 1994".to_owned(), Some(0)),
+        ("Monday, 21-Sep-26 14:13:27 GMT".to_owned(), Some(7)),
+        ("Mon Sep 21 14:13:27 2026".to_owned(), Some(7)),
+        // Other names of the zone.
+        ("Mon, 21 Sep 2026 14:13:27 UTC".to_owned(), Some(7)),
+        ("Mon, 21 Sep 2026 14:13:27 +0000".to_owned(), Some(7)),
+        ("Monday, 21-Sep-26 14:13:27 -0000".to_owned(), Some(7)),
+        ("5, Mon, 21 Sep 2026 14:13:27 Z, 6".to_owned(), Some(7)),
+        ("Mon, 21 Sep 2026 14:13:27 +0100".to_owned(), None),
+        ("Mon, 21 Sep 2026 14:13:27".to_owned(), None),
+        // Measured by the server's own clock.
+        (format!("{}\r\nDate: {}", http_date(now - 3_600), http_date(now - 3_607)), Some(7)),
         ("Thu, 99 Foo 2026 08:49:37 GMT".to_owned(), None),
+        // Dates in a list.
+        (format!("{}, {}", http_date(now + 5), http_date(now + 90)), Some(90)),
+        (format!("{},{}", http_date(now + 90), http_date(now + 5)), Some(90)),
+        (format!("{}, 60", http_date(now + 90)), Some(90)),
+        (format!("60, {}, soon", http_date(now + 90)), Some(90)),
+        ("5, Mon Sep 21 14:13:27 2026".to_owned(), Some(7)),
+        ("Monday, 21-Sep-26 14:13:27 GMT, 5".to_owned(), Some(7)),
+        ("9".repeat(30) + ".5", Some(u64::MAX)),
+        ("+30".to_owned(), None),
+        ("\t30.00\t".to_owned(), Some(30)),
+        ("30,, 40.0 ,".to_owned(), Some(40)),
+        ("0.0001".to_owned(), Some(1)),
+        ("20000000000000000000.5".to_owned(), Some(u64::MAX)),
+        ("0x10".to_owned(), None),
+        ("30, -5".to_owned(), Some(30)),
+        ("mon, 21 sep 2026 14:13:27 gmt".to_owned(), Some(7)),
+        ("Tue, 1 Sep 2026 00:00:00 GMT".to_owned(), Some(0)),
+        ("thursday, 1-OCT-26 00:00:00 ut, 5".to_owned(), Some(812_800)),
+        ("Thu, 1 Oct 2026 00:00:00 Z".to_owned(), Some(812_800)),
+        ("Thu Oct 1 00:00:00 2026".to_owned(), Some(812_800)),
+        ("30;x".to_owned(), None),
     ];
     in_parallel(&cases, |(value, expected)| {
         let reply = answer(429, &format!("Retry-After: {value}"), "");
         let server = Server::answering(move |_| reply.clone());
         let clock = keyfob::Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(now));
         let within = if expected > &Some(0) { SHORT } else { LONG };
-        let http = Http::new().with_clock(clock).with_timeout(within);
+        let http = Transport::new().with_clock(clock).with_timeout(within);
         let (result, took) = timed(|| BasicToken::new(&server.origin(), "ada", "pass").unwrap().run(&http));
         in_time(took, within, value);
         let error = result.unwrap_err();
@@ -915,7 +999,7 @@ fn retry_after_is_understood_in_both_forms() {
         let next =
             expected.map_or("try again later".to_owned(), |seconds| format!("try again in {seconds} s"));
         let text = format!(
-            "could not get a token for the user name and password at {}: it asked to slow down (HTTP 429); {next}",
+            "could not get a token with the user name and password from {}: the server asked to slow down (HTTP 429); {next}",
             server.origin()
         );
         fails(Err::<(), _>(error), ErrorKind::RateLimited, &text, value);
@@ -945,11 +1029,11 @@ fn redirects_are_never_followed() {
         let first = Server::answering(move |_| reply.clone());
         for who in [Who::Basic, Who::Assertion, Who::App] {
             let subject = Subject::new(who, &first.origin(), LONG);
-            let what = format!("it redirects (HTTP {status}), which is not followed");
+            let what = format!("the server redirects (HTTP {status}), which is not followed");
             let text = subject.text(&what, "check the URL, a '/' at its end included");
             fails(subject.call(), ErrorKind::Protocol, &text, target);
         }
-        let agent = signed_agent(&first, Fixed("fixed")).build().unwrap();
+        let agent = Subject::new(Who::Agent, &first.origin(), LONG).agent;
         let url = first.origin();
         for answered in [
             agent.get(&url).call(),
@@ -966,633 +1050,11 @@ fn redirects_are_never_followed() {
     assert_eq!(second.connections(), 0);
 }
 
-/// Signs for the server, with a header like Spacebring's network.
-fn signed_agent(server: &Server, source: impl TokenSource + 'static) -> AgentBuilder {
-    AgentBuilder::new(Http::new(), Auth::Bearer(Arc::new(source)))
-        .with_origin(&server.origin())
-        .and_then(|agent| agent.with_header("spacebring-network-id", "a network"))
-        .unwrap()
-        .with_deadline(LONG)
-}
-
-/// Hands out `token-0`, and the next one each time the current one is refused.
-#[derive(Clone, Default)]
-struct Renewing {
-    renewals: Arc<AtomicUsize>,
-    expires_at: Option<SystemTime>,
-}
-
-impl Renewing {
-    fn renewals(&self) -> usize {
-        self.renewals.load(SeqCst)
-    }
-}
-
-impl TokenSource for Renewing {
-    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
-        let token = token(&format!("token-{}", self.renewals()));
-        Ok(Arc::new(match self.expires_at {
-            Some(at) if self.renewals() == 0 => token.with_expires_at(at),
-            _ => token,
-        }))
-    }
-
-    fn invalidate(&self, used: &Token) {
-        let current = format!("token-{}", self.renewals());
-        assert_eq!(used.access_token().expose(), current.as_bytes(), "only the current one is refused");
-        self.renewals.fetch_add(1, SeqCst);
-    }
-}
-
-fn only_for_token_1() -> Server {
-    Server::answering(|request| {
-        answer(if request.header("authorization") == Some("Bearer token-1") { 200 } else { 401 }, "", "")
-    })
-}
-
-/// The tokens that came, in order.
-fn tokens(server: &Server) -> Vec<String> {
-    let bearer =
-        |request: &Request| request.header("authorization").map(|value| value.replace("Bearer ", ""));
-    server.requests().iter().map(|request| bearer(request).unwrap_or_default()).collect()
-}
-
-#[track_caller]
-fn ends_with_status<T: Debug>(result: Result<T, ureq::Error>, status: u16) {
-    match result {
-        Err(ureq::Error::StatusCode(code)) => assert_eq!(code, status),
-        other => panic!("{status} expected: {other:?}"),
-    }
-}
-
-#[test]
-fn a_refused_token_is_replaced_once_and_the_request_repeated_once() {
-    let past = Some(SystemTime::UNIX_EPOCH);
-    let invalid = r#"WWW-Authenticate: Bearer realm="a", error="invalid_token""#;
-    let two = "WWW-Authenticate: Basic\r\nWWW-Authenticate: Bearer error=\"invalid_token\"";
-    let scope = r#"WWW-Authenticate: Bearer error="insufficient_scope""#;
-    for (status, headers, expires_at, replaced) in [
-        (401, "", None, true),
-        (401, scope, None, true),
-        (403, "", None, false),
-        (403, scope, None, false),
-        (403, invalid, None, true),
-        (403, two, None, true),
-        (403, "", past, true),
-        (400, invalid, past, false),
-        (404, "", past, false),
-    ] {
-        for always in [false, true] {
-            let refusal = answer(status, headers, "no");
-            let server = Server::answering(move |request| {
-                let good = !always && request.header("authorization") == Some("Bearer token-1");
-                if good { answer(200, "", "yes") } else { refusal.clone() }
-            });
-            let source = Renewing { expires_at, ..Renewing::default() };
-            let agent = signed_agent(&server, source.clone()).build().unwrap();
-            let result = agent.get(server.origin()).call();
-            if replaced && !always {
-                assert_eq!(result.unwrap().body_mut().read_to_string().unwrap(), "yes");
-            } else {
-                ends_with_status(result, status);
-            }
-            let expected: &[&str] = if replaced { &["token-0", "token-1"] } else { &["token-0"] };
-            assert_eq!(tokens(&server), expected, "{status} {headers}");
-            assert_eq!(server.connections(), 1, "the connection is kept");
-        }
-    }
-}
-
-#[test]
-fn an_endpoint_that_always_says_401_forces_one_token_unless_a_call_succeeds() {
-    let server = Server::answering(|request| {
-        answer(if request.head.starts_with("GET /good ") { 200 } else { 401 }, "", "")
-    });
-    let source = Renewing::default();
-    let agent = signed_agent(&server, source.clone()).build().unwrap();
-    let bad = || ends_with_status(agent.get(server.origin()).call(), 401);
-    for _ in 0..20 {
-        bad();
-    }
-    assert_eq!((source.renewals(), server.requests().len()), (1, 21));
-    agent.get(format!("{}/good", server.origin())).call().unwrap();
-    for _ in 0..20 {
-        bad();
-    }
-    assert_eq!((source.renewals(), server.requests().len()), (2, 43));
-}
-
-#[test]
-fn a_success_elsewhere_does_not_allow_another_forced_token() {
-    let server = Server::answering(|_| answer(401, "", ""));
-    let elsewhere = Server::answering(|_| answer(200, "", ""));
-    let source = Renewing::default();
-    let agent = signed_agent(&server, source.clone()).build().unwrap();
-    for _ in 0..3 {
-        ends_with_status(agent.get(server.origin()).call(), 401);
-        agent.get(elsewhere.origin()).call().unwrap();
-    }
-    assert_eq!(source.renewals(), 1);
-}
-
-/// Both threads have looked for another token before one of them makes the source forget the old one, slowly.
-struct SlowToForget {
-    calls: AtomicUsize,
-    both_looked: Barrier,
-    forgotten: AtomicBool,
-}
-
-impl TokenSource for SlowToForget {
-    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
-        let name = if self.forgotten.load(SeqCst) { "token-1" } else { "token-0" };
-        if (2..4).contains(&self.calls.fetch_add(1, SeqCst)) {
-            self.both_looked.wait();
-        }
-        Token::new(name, SystemTime::UNIX_EPOCH).map(Arc::new)
-    }
-
-    fn invalidate(&self, _: &Token) {
-        thread::sleep(Duration::from_millis(100));
-        self.forgotten.store(true, SeqCst);
-    }
-}
-
-#[test]
-fn a_thread_that_is_refused_waits_for_one_that_forces_a_new_token() {
-    let together = Barrier::new(2);
-    let server = Server::answering(move |request| {
-        let old = request.header("authorization") == Some("Bearer token-0");
-        if old {
-            together.wait();
-        }
-        answer(if old { 401 } else { 200 }, "", "")
-    });
-    let source = SlowToForget { calls: 0.into(), both_looked: Barrier::new(2), forgotten: false.into() };
-    let agent = signed_agent(&server, source).build().unwrap();
-    in_parallel(&[(), ()], |()| assert_eq!(agent.get(server.origin()).call().unwrap().status(), 200));
-}
-
-#[test]
-fn threads_that_are_refused_at_once_share_one_new_token() {
-    const THREADS: usize = 16;
-    let together = Barrier::new(THREADS);
-    let server = Server::answering(move |request| {
-        let old = request.header("authorization") == Some("Bearer token-0");
-        if old {
-            together.wait();
-        }
-        answer(if old { 401 } else { 200 }, "", "")
-    });
-    let source = Renewing::default();
-    let agent = signed_agent(&server, source.clone()).build().unwrap();
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| agent.get(server.origin()).call().unwrap());
-        }
-    });
-    assert_eq!(source.renewals(), 1);
-}
-
-#[test]
-fn a_body_up_to_64_kib_is_repeated_as_it_was() {
-    for len in [0, 1, 64 * 1024] {
-        let body: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
-        let server = only_for_token_1();
-        for method in ["POST", "PUT", "PATCH", "DELETE"] {
-            let agent = signed_agent(&server, Renewing::default()).build().unwrap();
-            let before = server.requests().len();
-            if method == "DELETE" {
-                agent.delete(server.origin()).force_send_body().send(&body[..]).unwrap();
-            } else {
-                let request = HttpRequest::builder().method(method).uri(server.origin());
-                agent.run(request.body(&body[..]).unwrap()).unwrap();
-            }
-            let requests = &server.requests()[before..];
-            assert_eq!(requests.len(), 2, "{method}");
-            for request in requests {
-                assert_eq!((request.method(), &request.body), (method, &body));
-                let length = request.header("content-length").map_or(0, |len| len.parse().unwrap());
-                assert_eq!((length, request.header("transfer-encoding")), (len, None), "{method}");
-            }
-        }
-    }
-}
-
-/// A body that takes its time, or fails.
-struct Slow(Duration, io::Result<()>);
-
-impl io::Read for Slow {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        thread::sleep(std::mem::take(&mut self.0));
-        std::mem::replace(&mut self.1, Ok(())).map(|()| 0)
-    }
-}
-
-#[test]
-fn the_deadline_begins_when_the_body_is_there() {
-    let server = Server::answering(|_| answer(200, "", ""));
-    let agent = signed_agent(&server, Fixed("fixed")).with_deadline(NOISE).build().unwrap();
-    let send = |body| agent.post(server.origin()).send(ureq::SendBody::from_owned_reader(body));
-    send(Slow(NOISE, Ok(()))).unwrap();
-    assert_eq!(server.requests().len(), 1);
-    let broken = send(Slow(Duration::ZERO, Err(io::Error::other("expired"))));
-    let text = "the body of the request could not be read: other error; nothing was sent";
-    fails(broken.map_err(classify), ErrorKind::InvalidInput, text, "a body that fails");
-    assert_eq!(server.requests().len(), 1);
-    // One that is sent as it comes.
-    let long = io::repeat(b'x').take(100_000).chain(Slow(Duration::ZERO, Err(io::Error::other("expired"))));
-    let broken = agent.post(server.origin()).send(ureq::SendBody::from_owned_reader(long));
-    let text = format!("the API call failed: the network failed (other error); {CHECK}");
-    // The system's TLS library wraps its own errors so, too, and there they cannot be told apart.
-    if !cfg!(feature = "native-tls") {
-        fails(broken.map_err(classify), ErrorKind::Network, &text, "a long body that fails");
-    }
-}
-
-#[test]
-fn a_larger_body_is_sent_once_and_the_next_call_has_a_new_token() {
-    let body = vec![b'x'; 64 * 1024 + 1];
-    let server = only_for_token_1();
-    for length in [None, Some(body.len().to_string())] {
-        let agent = signed_agent(&server, Renewing::default()).build().unwrap();
-        let post = || match &length {
-            Some(length) => agent.post(server.origin()).header("content-length", length).send(&body),
-            None => agent.post(server.origin()).send(&body),
-        };
-        let before = server.requests().len();
-        ends_with_status(post(), 401);
-        post().unwrap();
-        let requests = &server.requests()[before..];
-        assert_eq!(tokens(&server)[before..], ["token-0", "token-1"]);
-        for request in requests {
-            assert_eq!(request.header("content-length"), length.as_deref());
-            assert!(request.body.len() >= body.len());
-        }
-    }
-}
-
-/// Runs a request, with a body where there may be one, and reads the answer, so that the connection is kept.
-fn call(agent: &Agent, method: &str, url: &str) -> Result<String, ureq::Error> {
-    let request = HttpRequest::builder().method(method).uri(url);
-    match method {
-        "POST" | "PUT" | "PATCH" => agent.run(request.body("body").unwrap()),
-        _ => agent.run(request.body(()).unwrap()),
-    }
-    .and_then(|mut response| response.body_mut().read_to_string())
-}
-
-#[test]
-fn only_what_can_be_repeated_is_repeated() {
-    let safe = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"];
-    let cases: Vec<_> = safe.iter().chain(&["POST", "PATCH"]).map(|it| (*it, safe.contains(it))).collect();
-    in_parallel(&cases, |(method, safe)| {
-        for status in [429, 502, 503, 504, 500, 501, 505, 400] {
-            let repeated = status == 429 || (502..=504).contains(&status) && *safe;
-            for bad in [1, 2, 3] {
-                let count = AtomicUsize::new(0);
-                let server = Server::answering(move |_| {
-                    answer(if count.fetch_add(1, SeqCst) < bad { status } else { 200 }, "Retry-After: 0", "")
-                });
-                let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-                let result = call(&agent, method, &server.origin());
-                let most = if status == 429 { usize::MAX } else { 3 };
-                let tries = if repeated { (bad + 1).min(most) } else { 1 };
-                let requests = server.requests();
-                assert_eq!(requests.len(), tries, "{method} {status} {bad} times: {requests:?}");
-                if tries > bad {
-                    result.unwrap();
-                } else {
-                    ends_with_status(result, status);
-                }
-            }
-        }
-        for script in [vec![Step::Reset], vec![Step::Read]] {
-            let server = Server::scripted(move |_| script.clone());
-            let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-            let error = classify(call(&agent, method, &server.origin()).unwrap_err());
-            let text = "the API call failed: the connection was cut off; try again";
-            fails(Err::<(), _>(error), ErrorKind::Network, text, method);
-            assert_eq!(server.requests().len(), if *safe { 3 } else { 1 }, "{method}");
-        }
-    });
-}
-
-#[test]
-fn a_dropped_connection_costs_one_more_and_no_call() {
-    let ok = || send(answer(200, "", "ok"));
-    let scripts = [
-        ("reset at the next request", vec![Step::Read, ok(), Step::Reset]),
-        ("closed at the next request", vec![Step::Read, ok(), Step::Read]),
-        ("closed in the next answer", vec![Step::Read, ok(), Step::Read, send("HTTP/1.1 2")]),
-        ("closed after each answer", vec![Step::Read, ok()]),
-    ];
-    in_parallel(&scripts, |(name, script)| {
-        for method in ["GET", "PUT"] {
-            let script = script.clone();
-            let server = Server::scripted(move |_| script.clone());
-            let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-            for number in 1..=50 {
-                let before = server.connections();
-                let text = call(&agent, method, &server.origin());
-                assert_eq!(text.unwrap_or_else(|error| panic!("{name}, {number}: {error}")), "ok");
-                assert!(server.connections() <= before + 1, "{name}, {number}");
-            }
-            let requests = if name.contains("next") { 99 } else { 50 };
-            assert_eq!((server.requests().len(), server.connections()), (requests, 50), "{name}");
-        }
-        let script = script.clone();
-        let server = Server::scripted(move |_| script.clone());
-        let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-        let done = (0..10).filter(|_| call(&agent, "POST", &server.origin()).is_ok()).count();
-        assert!(server.requests().len() <= 10, "{name}: no POST is sent twice");
-        assert!(done >= 5, "{name}: {done}");
-    });
-}
-
-#[test]
-fn many_dropped_connections_cost_a_call_no_more_than_one() {
-    let all = Arc::new(Barrier::new(8));
-    let server = Server::scripted(move |connection| match connection {
-        0..8 => vec![Step::Read, Step::Meet(all.clone()), send(answer(200, "", "ok")), Step::Reset],
-        _ => vec![Step::Read, send(answer(200, "", "ok"))],
-    });
-    let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| call(&agent, "GET", &server.origin()).unwrap());
-        }
-    });
-    assert_eq!(server.connections(), 8);
-    call(&agent, "GET", &server.origin()).unwrap();
-    assert_eq!((server.connections(), server.requests().len()), (9, 10));
-}
-
-#[test]
-fn what_is_left_on_a_connection_is_never_taken_for_an_answer() {
-    let stale = answer(200, "", "stale");
-    let cases = [
-        ("GET", answer(200, "", "right")),
-        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
-        ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nstale".to_vec()),
-        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".to_vec()),
-        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec()),
-        ("GET", answer(503, "Retry-After: 0", "no")),
-        ("GET", answer(401, "", "no")),
-    ];
-    for (method, first) in cases {
-        // Another answer comes with the first one, or shortly after.
-        for later in [0, 10].map(Duration::from_millis) {
-            if first == answer(401, "", "no") && !later.is_zero() {
-                // The repeat is on its way by then, and the server has answered it.
-                continue;
-            }
-            let (first, stale) = (first.clone(), stale.clone());
-            let server = Server::scripted(move |connection| match connection {
-                0 if later.is_zero() => vec![Step::Read, send([&first[..], &stale].concat()), Step::Hold],
-                0 => vec![Step::Read, send(&first), Step::Pause(later), send(&stale), Step::Hold],
-                _ => vec![Step::Serve(Arc::new(|_| answer(200, "", "right")))],
-            });
-            let agent = signed_agent(&server, Renewing::default()).build().unwrap();
-            let text = call(&agent, method, &server.origin()).unwrap();
-            assert!(text == "right" || text.is_empty(), "{method}: {text}");
-            thread::sleep(10 * later);
-            assert_eq!(call(&agent, "GET", &server.origin()).unwrap(), "right", "{method}, {later:?}");
-        }
-    }
-}
-
-#[test]
-fn another_origin_gets_neither_token_nor_header() {
-    let (api, other) =
-        (Server::answering(|_| answer(200, "", "")), Server::answering(|_| answer(401, "", "")));
-    let source = Renewing::default();
-    let agent = signed_agent(&api, source.clone()).build().unwrap();
-    agent.get(format!("{}/path", api.origin())).call().unwrap();
-    agent.get(api.origin()).header("authorization", "Bearer mine").call().unwrap();
-    let by_name = format!("http://localhost:{}", api.port());
-    agent.get(&by_name).call().unwrap();
-    ends_with_status(agent.get(other.origin()).call(), 401);
-    ends_with_status(agent.post(other.origin()).send("body"), 401);
-    let signed = |request: &Request| {
-        (request.header("authorization"), request.header("spacebring-network-id"))
-            == (Some("Bearer token-0"), Some("a network"))
-    };
-    let bare = |request: &Request| {
-        (request.header("authorization"), request.header("spacebring-network-id")) == (None, None)
-    };
-    let requests = api.requests();
-    assert!(signed(&requests[0]) && signed(&requests[1]) && bare(&requests[2]), "{requests:?}");
-    assert!(other.requests().iter().all(bare) && other.requests().len() == 2);
-    assert_eq!(source.renewals(), 0, "a 401 from elsewhere says nothing about the token");
-}
-
-#[test]
-fn a_url_that_may_not_be_asked_is_refused() {
-    let server = Server::answering(|_| answer(200, "", ""));
-    let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-    let port = server.port();
-    for (url, why) in [
-        (
-            format!("http://ada:password@127.0.0.1:{port}/"),
-            "holds a user name or password: give credentials separately",
-        ),
-        (
-            format!("http://127.0.0.1:{port}@127.0.0.1:{port}/"),
-            "holds a user name or password: give credentials separately",
-        ),
-        (
-            "http://192.0.2.1/".to_owned(),
-            "is plain http, which is allowed for 127.0.0.1, [::1] and localhost only: use https",
-        ),
-        (
-            format!("http://127.0.0.1.:{port}/"),
-            "is plain http, which is allowed for 127.0.0.1, [::1] and localhost only: use https",
-        ),
-        ("/path".to_owned(), "is not absolute: it needs https:// and a host"),
-        (format!("ftp://127.0.0.1:{port}/"), "is neither https nor http"),
-    ] {
-        let error = agent.get(&url).call().map_err(classify);
-        fails(error, ErrorKind::InvalidInput, &format!("the URL of the request {why}"), &url);
-    }
-    assert_eq!(server.connections(), 0);
-}
-
-#[test]
-fn a_status_is_an_error_or_an_answer_by_the_agents_switch_alone() {
-    for status in [400, 403, 404, 429, 500, 503] {
-        let server = Server::answering(move |_| answer(status, "A: b\r\nRetry-After: 9999", "the reason"));
-        let agent =
-            |as_error| signed_agent(&server, Fixed("fixed")).with_status_as_error(as_error).build().unwrap();
-        let url = server.origin();
-        ends_with_status(agent(true).get(&url).call(), status);
-        ends_with_status(agent(true).get(&url).config().http_status_as_error(false).build().call(), status);
-        for own in [None, Some(true)] {
-            let agent = agent(false);
-            let mut response = match own {
-                None => agent.get(&url).call(),
-                Some(own) => agent.get(&url).config().http_status_as_error(own).build().call(),
-            }
-            .unwrap();
-            assert_eq!(
-                (response.status().as_u16(), &response.headers()["a"]),
-                (status, &"b".parse().unwrap())
-            );
-            assert_eq!(response.body_mut().read_to_string().unwrap(), "the reason");
-        }
-        assert_eq!(server.requests().len(), 4, "{status}: what is past the deadline is not waited for");
-        let kind = if status == 429 { ErrorKind::RateLimited } else { ErrorKind::ApiStatus };
-        let next = match status {
-            401 | 403 => "check what these credentials may do",
-            429 | 500.. => "try again later",
-            _ => "check the URL and the request",
-        };
-        let error = agent(true).get(&url).call().map_err(classify);
-        fails(error, kind, &format!("the API answered HTTP {status}; {next}"), "a status");
-    }
-}
-
-#[test]
-fn what_the_server_said_before_it_fell_silent_stands() {
-    const WITHIN: Duration = Duration::from_secs(1);
-    let server = || {
-        Server::scripted(|connection| match connection {
-            0 => vec![Step::Read, send(answer(429, "Retry-After: 0\r\nConnection: close", "slow down"))],
-            _ => vec![Step::Hold],
-        })
-    };
-    in_parallel(&[Who::Basic, Who::Assertion], |who| {
-        let server = server();
-        let subject = Subject::new(*who, &server.origin(), WITHIN);
-        let (result, took) = timed(|| subject.call());
-        in_time(took, WITHIN, "429, then silence");
-        let text = subject.text("it asked to slow down (HTTP 429)", "try again in 0 s");
-        fails(result, ErrorKind::RateLimited, &text, "429, then silence");
-    });
-    in_parallel(&[true, false], |&as_error| {
-        let server = server();
-        let agent =
-            signed_agent(&server, Fixed("fixed")).with_deadline(WITHIN).with_status_as_error(as_error);
-        let agent = agent.build().unwrap();
-        let (result, took) = timed(|| agent.post(server.origin()).send("body"));
-        in_time(took, WITHIN, "429, then silence");
-        match result {
-            // Its body has been read by then, and half an answer is none.
-            Err(ureq::Error::Timeout(_)) if !as_error => {}
-            Ok(mut response) if !as_error => {
-                assert_eq!(response.body_mut().read_to_string().unwrap(), "slow down");
-            }
-            result => ends_with_status(result, 429),
-        }
-    });
-}
-
-#[test]
-fn a_requests_own_time_out_holds_for_each_attempt() {
-    let own = Duration::from_millis(600);
-    let slow = Server::scripted(move |connection| {
-        let reply = if connection < 2 {
-            answer(503, "Retry-After: 0\r\nConnection: close", "")
-        } else {
-            answer(200, "", "")
-        };
-        vec![Step::Read, Step::Pause(own / 3), send(reply)]
-    });
-    let agent = signed_agent(&slow, Fixed("fixed")).build().unwrap();
-    let get = |server: &Server| agent.get(server.origin()).config().timeout_global(Some(own)).build().call();
-    let (result, took) = timed(|| get(&slow));
-    assert_eq!(result.unwrap().status(), 200);
-    assert!(took > own, "{took:?}");
-
-    let silent = Server::scripted(|_| vec![Step::Hold]);
-    let (result, took) = timed(|| get(&silent));
-    in_time(took, own, "a request's own time-out");
-    let text = format!("the API call failed: no complete answer in time; {CHECK}");
-    fails(result.map_err(classify), ErrorKind::Timeout, &text, "silence");
-    // The agent's deadline is the sooner one.
-    let agent = signed_agent(&silent, Fixed("fixed")).with_deadline(own / 2).build().unwrap();
-    let (result, took) =
-        timed(|| agent.get(silent.origin()).config().timeout_global(Some(LONG)).build().call());
-    in_time(took, own / 2, "the agent's deadline");
-    fails(result.map_err(classify), ErrorKind::Timeout, &text, "silence");
-}
-
-#[test]
-fn a_refusal_whose_body_never_comes_ends_in_time() {
-    for status in [400, 401, 429, 503] {
-        let reply = format!("HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 9\r\n\r\nno");
-        let server = Server::scripted(move |_| vec![Step::Read, send(&reply), Step::Hold]);
-        let agent = signed_agent(&server, Renewing::default()).with_deadline(SHORT).build().unwrap();
-        let (result, took) = timed(|| agent.get(server.origin()).call().map_err(classify));
-        in_time(took, SHORT, "a refusal");
-        let kind = result.unwrap_err().kind();
-        assert!(
-            matches!(kind, ErrorKind::ApiStatus | ErrorKind::RateLimited | ErrorKind::Timeout),
-            "{kind:?}"
-        );
-    }
-}
-
-#[test]
-fn a_body_that_the_server_does_not_take_ends_in_time() {
-    let deaf = Server::scripted(|_| vec![Step::Pause(2 * SHORT)]);
-    let agent = signed_agent(&deaf, Fixed("fixed")).with_deadline(SHORT).build().unwrap();
-    let (result, took) = timed(|| agent.put(deaf.origin()).send(vec![0; 16 << 20]));
-    in_time(took, SHORT, "a deaf server");
-    let text = format!("the API call failed: no complete answer in time; {CHECK}");
-    fails(result.map_err(classify), ErrorKind::Timeout, &text, "a deaf server");
-}
-
-#[test]
-fn the_deadline_of_a_call_covers_the_token_exchange() {
-    let silent = Server::scripted(|_| vec![Step::Hold]);
-    let http = Http::new();
-    let flow = ClientAssertion::new(&silent.origin(), "id", "k".repeat(32)).unwrap();
-    let agent = signed_agent(&silent, CachingSource::new(http, flow)).with_deadline(SHORT).build().unwrap();
-    let (result, took) = timed(|| agent.get(silent.origin()).call().map_err(classify));
-    in_time(took, SHORT, "a token exchange");
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    let (origin, text) = (silent.origin(), error.to_string());
-    let start =
-        format!("could not get a token with a client assertion at {origin}: no complete answer within ");
-    let seconds = text.strip_prefix(&start).and_then(|rest| rest.strip_suffix(&format!(" s; {CHECK}")));
-    assert!(matches!(seconds, Some("0.4" | "0.39" | "0.38")), "{text}");
-}
-
-#[test]
-fn what_a_caller_cannot_read_is_called_what_it_is() {
-    let server = Server::answering(|_| answer(200, "", "x".repeat(100)));
-    let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-    let response = || agent.get(server.origin()).call().unwrap();
-    let long = response().body_mut().with_config().limit(99).read_to_vec().map_err(classify);
-    fails(
-        long,
-        ErrorKind::Protocol,
-        "the API call failed: the answer is longer than the caller's limit; raise the limit",
-        "long",
-    );
-    let json = response().body_mut().read_json::<serde_json::Value>().map_err(classify);
-    fails(
-        json,
-        ErrorKind::Protocol,
-        "the API call failed: the answer is not the JSON that was expected; check the URL",
-        "JSON",
-    );
-}
-
-#[test]
-fn a_source_that_has_no_other_token_causes_no_repeat() {
-    let server = Server::answering(|_| answer(401, "", ""));
-    let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-    ends_with_status(agent.get(server.origin()).call(), 401);
-    assert_eq!(tokens(&server), ["fixed"]);
-}
-
-/// What a process may take at most, in KiB, and what a call may add.
+/// The most memory that a process may use and that a call may add, in KiB.
 const MOST_MEMORY: u64 = 16 * 1024;
 const MORE_MEMORY: u64 = 6 * 1024;
 
-/// Tells the child of the next test whom to call where.
+/// Tells the child of the next test which flow to run and where.
 const CHILD: &str = "KEYFOB_TEST_CHILD";
 
 #[test]
@@ -1621,7 +1083,7 @@ fn memory_is_bounded_whatever_the_server_sends() {
     let cases: Vec<_> = floods.iter().flat_map(|flood| EVERYONE.map(|who| (who, flood))).collect();
     let worst = Mutex::new((0, 0));
     in_parallel(&cases, |(who, (name, step))| {
-        // An answer of an API is its caller's to read, and to limit.
+        // An API's answer is read and limited by its caller.
         if *who == Who::Agent && name.contains("gzip") {
             return;
         }
@@ -1630,16 +1092,18 @@ fn memory_is_bounded_whatever_the_server_sends() {
             0 => well(),
             _ => vec![Step::Read, step.clone()],
         });
-        let told = format!("{who:?} {}", server.origin());
-        let output = child("child_of_the_memory_test").env(CHILD, told).output().unwrap();
+        let report = format!("{who:?} {}", server.origin());
+        let output = child("child_of_the_memory_test").env(CHILD, report).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let line =
             text.lines().find_map(|line| line.strip_prefix("VmHWM ")).unwrap_or_else(|| panic!("{output:?}"));
         let (before, after) = line.split_once(' ').unwrap();
         let (before, after): (u64, u64) = (before.parse().unwrap(), after.parse().unwrap());
+        // The kernel counts roughly, so the peak may seem to fall.
+        let more = after.saturating_sub(before);
         let mut worst = lock(&worst);
-        *worst = (worst.0.max(after), worst.1.max(after - before));
-        assert!(after - before <= MORE_MEMORY, "{who:?}, {name}: {before} KiB to {after} KiB");
+        *worst = (worst.0.max(after), worst.1.max(more));
+        assert!(more <= MORE_MEMORY, "{who:?}, {name}: {before} KiB to {after} KiB");
         assert!(after <= MOST_MEMORY, "{who:?}, {name}: {after} KiB");
     });
     let (most, more) = *lock(&worst);
@@ -1649,18 +1113,18 @@ fn memory_is_bounded_whatever_the_server_sends() {
 #[test]
 #[ignore = "run by `memory_is_bounded_whatever_the_server_sends`, in a process of its own"]
 fn child_of_the_memory_test() {
-    let Ok(told) = std::env::var(CHILD) else { return };
-    let (who, origin) = told.split_once(' ').unwrap();
+    let Ok(report) = std::env::var(CHILD) else { return };
+    let (who, origin) = report.split_once(' ').unwrap();
     let who = EVERYONE.into_iter().find(|known| format!("{known:?}") == who).unwrap();
     let subject = Subject::new(who, origin, Duration::from_secs(2));
     subject.call().expect("the first call is answered well");
     let before = memory("VmHWM");
-    // Deep JSON is an answer like any other to the agent, and a revocation is acknowledged by its status.
+    // To the agent, deep JSON is an answer like any other; and the status alone acknowledges a revocation.
     assert!(subject.call().is_err() || matches!(who, Who::Agent | Who::Revoke));
     println!("\nVmHWM {before} {}", memory("VmHWM"));
 }
 
-/// 1 MiB, less a little, of gzip that decodes to 165 MiB of zeroes (RFC 1951, RFC 1952).
+/// Almost 1 MiB of gzip that decodes to 165 MiB of zeros (RFC 1951, RFC 1952).
 fn gzip_bomb() -> Vec<u8> {
     let mut bytes = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
     let (mut bits, mut count) = (0_u32, 0);
@@ -1673,14 +1137,14 @@ fn gzip_bomb() -> Vec<u8> {
             count -= 8;
         }
     };
-    // The last block, with fixed codes; a zero byte; then 258 bytes from one byte back, over and over.
+    // The last block, with fixed codes: a zero byte, then 258 bytes from one byte back, repeatedly.
     put(0b011, 3);
     put(0b0000_1100, 8);
     for _ in 0..640_000 {
         put(0b1010_0011, 8);
         put(0, 5);
     }
-    // The end of the block, and a checksum that nobody should get to.
+    // The end of the block, and a checksum that nothing should reach.
     put(0, 7 + 8);
     bytes.extend([0; 8]);
     bytes

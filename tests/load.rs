@@ -1,7 +1,7 @@
-//! The agent under load: 64 threads, tokens that live 5 seconds, and faults of each kind at random.
+//! The agent under load: 64 threads, tokens valid for 5 seconds, and random faults of each kind.
 //!
-//! `cargo test` runs it for a few seconds. The long run, ten minutes unless `KEYFOB_SECONDS` says otherwise:
-//! `cargo test --test load -- --ignored --nocapture ten_minutes`.
+//! `cargo test` runs it for a few seconds. The long run takes ten minutes unless `KEYFOB_SECONDS` says
+//! otherwise: `cargo test --test load -- --ignored --nocapture ten_minutes`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "load is measured on the machine's clock")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "of small numbers")]
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use keyfob::{AgentBuilder, Auth, CachingSource, ErrorKind, Http, classify, flow::ClientAssertion};
+use keyfob::{AgentBuilder, Auth, CachingSource, ClientAuth, ErrorKind, Transport, flow::ClientCredentials};
 use keyfob_sandbox::{Endpoint, Fault, ITEMS, Sandbox};
 use serde_json::Value;
 use support::*;
@@ -25,23 +25,23 @@ use ureq::{Agent, Body, http::Response};
 const THREADS: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// Of the requests, for each kind of fault.
+/// The share of requests with each kind of fault.
 const SHARE: f64 = 0.01;
 
-/// By which an answer is late.
+/// How late a late answer is.
 const LATE: Duration = Duration::from_millis(200);
 
-/// What a broken answer of the API is.
+/// The content of a broken answer of the API.
 const BROKEN: &str = r#"{"access_token": "half"#;
 
 #[test]
-fn sixty_four_threads_for_a_few_seconds() {
+fn sixty_four_threads_get_right_answers_for_a_few_seconds() {
     load(seconds().unwrap_or(6));
 }
 
 #[test]
 #[ignore = "takes ten minutes"]
-fn ten_minutes() {
+fn sixty_four_threads_get_right_answers_for_ten_minutes() {
     load(seconds().unwrap_or(600));
 }
 
@@ -51,7 +51,7 @@ fn seconds() -> Option<u64> {
 
 fn load(seconds: u64) {
     let sandbox = Sandbox::start_tls();
-    // The sandbox counts in whole seconds, rounded down: the token lives a little longer than is said.
+    // The sandbox counts in whole seconds, rounded down, so the token is valid a little longer than stated.
     sandbox.set_token_lifetime(LIFETIME + Duration::from_secs(1));
     let lifetime = |fields: &mut serde_json::Map<String, Value>| {
         fields.remove("expires_at");
@@ -80,7 +80,7 @@ fn load(seconds: u64) {
         seen[1].fetch_add(senseless.into(), SeqCst);
     });
 
-    let mut client = child("a_client")
+    let mut client = child("child_of_the_load_tests")
         .env("KEYFOB_SECONDS", seconds.to_string())
         .env("KEYFOB_CA_FILE", sandbox.ca_file().unwrap())
         .envs(sandbox.env())
@@ -96,13 +96,13 @@ fn load(seconds: u64) {
             came.insert(name.to_owned(), number.parse::<u64>().unwrap());
         }
     }
-    assert!(client.wait().unwrap().success(), "what went wrong is above");
+    assert!(client.wait().unwrap().success(), "the error is above");
 
     let [denied, senseless] = [&refused[0], &refused[1]].map(|count| count.load(SeqCst));
     let (asked, issued) = (sandbox.count(Endpoint::Token), sandbox.tokens_issued());
     let (faulted, cuts) = (sandbox.faulted(Endpoint::Token), sandbox.cuts());
-    let renewed = came["tokens got"];
-    // The first at once, and the next when four fifths of its life are over.
+    let renewed = came["tokens received"];
+    // The first token is requested at once, and each next one after four fifths of the lifetime.
     let most = came["ms"] / (LIFETIME.as_millis() as u64 * 4 / 5) + 1;
     println!("{:44} {:>12}", "API requests that arrived", sandbox.total() - asked);
     println!("{:44} {cuts:>12}", "connections cut");
@@ -115,11 +115,11 @@ fn load(seconds: u64) {
     assert_eq!(senseless, 0, "requests that make no sense");
     assert!(renewed <= most, "{renewed} tokens where {most} are enough");
     assert_eq!(asked, issued + faulted, "a token request was refused");
-    assert!(issued - renewed <= cuts, "{issued} tokens issued, {renewed} got, {cuts} cuts");
+    assert!(issued - renewed <= cuts, "{issued} tokens issued, {renewed} received, {cuts} cuts");
     assert!(came["right answers"] > 100, "{came:?}");
 }
 
-// The client: a process of its own, so that its memory, files and threads are its own.
+// The client is a process of its own, so that its memory, files and threads can be measured.
 
 struct Client {
     agent: Agent,
@@ -128,7 +128,7 @@ struct Client {
     outcomes: BTreeMap<&'static str, AtomicU64>,
 }
 
-/// How a call may end.
+/// The allowed results of a call.
 const OUTCOMES: [&str; 8] = [
     "right answers",
     "500 given back",
@@ -142,22 +142,24 @@ const OUTCOMES: [&str; 8] = [
 
 #[test]
 #[ignore = "a part of the other tests"]
-fn a_client() {
+fn child_of_the_load_tests() {
     let Ok(token_url) = env::var("TOKEN_URL") else { return };
     let before = Usage::now();
-    let flow = ClientAssertion::new(&token_url, &var("SPATIAFI_CLIENT_ID"), var("SPATIAFI_CLIENT_SECRET"));
-    let http = Http::from_env().unwrap();
+    let flow = ClientCredentials::new(
+        &token_url,
+        ClientAuth::secret_jwt(var("SPATIAFI_CLIENT_ID"), var("SPATIAFI_CLIENT_SECRET")),
+    );
+    let http = Transport::from_env().unwrap();
     let renewals = Arc::new(AtomicU64::new(0));
     let counted = renewals.clone();
-    let source = CachingSource::new(http.clone(), flow.unwrap());
+    let source = CachingSource::new(http.clone(), flow);
     let source = Arc::new(source.with_on_renewed(move |_| {
         counted.fetch_add(1, SeqCst);
     }));
     let api = var("SPATIAFI_API_URL");
     let agent = AgentBuilder::new(http, Auth::Bearer(source.clone()))
-        .with_origin(&api)
-        .unwrap()
-        .with_max_idle_connections(THREADS)
+        .origin(&api)
+        .max_idle_connections(THREADS)
         .build()
         .unwrap();
     let outcomes = OUTCOMES.map(|outcome| (outcome, AtomicU64::new(0))).into();
@@ -185,7 +187,7 @@ fn a_client() {
     for outcome in OUTCOMES {
         say(outcome, client.outcomes[outcome].load(SeqCst));
     }
-    say("tokens got", renewals.load(SeqCst));
+    say("tokens received", renewals.load(SeqCst));
 
     // The first quarter is for warming up.
     let (early, late) = samples[samples.len() / 4..].split_at(samples.len() * 3 / 8);
@@ -200,7 +202,7 @@ fn a_client() {
     say("most files in the second half", files[1]);
     say("most threads", threads[0].max(threads[1]));
     drop((client, source));
-    // A thread that has ended is gone from /proc a moment later.
+    // A thread that has ended disappears from /proc a moment later.
     let deadline = Instant::now() + Duration::from_secs(10);
     let after = loop {
         let after = Usage::now();
@@ -218,7 +220,7 @@ fn a_client() {
         "files and threads are given back"
     );
     assert_eq!(threads, [before.threads + THREADS as u64; 2], "no thread but the caller's own");
-    // A connection for each thread, an idle one for each, and one that asks for a token.
+    // A connection for each thread, an idle one for each, and one that requests a token.
     assert!(files.iter().all(|&files| files <= before.files + 2 * THREADS as u64 + 1), "{files:?} files");
     assert!(memory[1] <= memory[0] + 2048, "memory grows: {memory:?} KiB");
 }
@@ -228,7 +230,7 @@ fn var(name: &str) -> String {
 }
 
 fn say(name: &str, number: u64) {
-    // In one write, and on a line of its own whatever the test harness has written before.
+    // Written at once, on a line of its own, whatever the test harness has written before.
     std::io::stdout().write_all(format!("\nload: {name} {number}\n").as_bytes()).unwrap();
 }
 
@@ -257,7 +259,7 @@ impl Client {
         }
     }
 
-    /// A place of its own, so that no thread can take another's answer for its own.
+    /// A location of its own for each call, so that no thread can take another's answer for its own.
     fn point(&self, number: usize, call: u64) -> &'static str {
         let (lon, lat) = (number as f64, (call % 720) as f64 / 8.0);
         let url = format!("{}/api/point/{lon},{lat}", self.api);
@@ -279,13 +281,13 @@ impl Client {
     }
 }
 
-/// The right answer, or an error that one of the faults explains.
+/// Checks that the answer is right, or an error that one of the faults explains.
 fn judge(answer: Result<Response<Body>, ureq::Error>, check: impl FnOnce(&Value)) -> &'static str {
     let mut response = match answer {
         Ok(response) => response,
         Err(error) => {
             let from_source = matches!(error, ureq::Error::Other(_));
-            let error = classify(error);
+            let error = keyfob::Error::from(error);
             let text = error.to_string();
             return match (error.kind(), error.status()) {
                 (ErrorKind::ApiStatus, Some(500)) if !from_source => OUTCOMES[1],
@@ -311,7 +313,7 @@ fn judge(answer: Result<Response<Body>, ureq::Error>, check: impl FnOnce(&Value)
             OUTCOMES[0]
         }
         Err(error) => {
-            assert_eq!(classify(error).kind(), ErrorKind::Network);
+            assert_eq!(keyfob::Error::from(error).kind(), ErrorKind::Network);
             OUTCOMES[5]
         }
     }

@@ -1,5 +1,5 @@
-//! Logins, and Spacebring's own description, at peers written by others. They need Node, most of them Debian's Chromium
-//! too: `npm ci` in `tests/peers`, then `cargo test -- --ignored`.
+//! Logins at servers written by others, and requests checked against Spacebring's own description. The tests
+//! need Node, and most of them Debian's Chromium: `npm ci` in `tests/peers`, then `cargo test -- --ignored`.
 #![allow(clippy::disallowed_methods, reason = "tests against real servers live in real time")]
 
 #[path = "support/peer.rs"]
@@ -7,55 +7,40 @@ mod peer;
 #[path = "support/port.rs"]
 mod port;
 
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use keyfob::flow::{AuthorizationCode, Login, Refresh, Revoke};
+use keyfob::flow::{AuthorizationCode, PendingLogin, Refresh, Revoke};
 use keyfob::spacebring::{Customer, Partner, scope};
-use keyfob::{CachingSource, ClientAuth, Error, ErrorKind, Http, Token, TokenSource as _, ureq};
+use keyfob::{
+    CachingSource, ClientAuth, Error, ErrorKind, Service, Token, TokenSource as _, Transport, ureq,
+};
 use keyfob_sandbox::{Endpoint, Fault, SpacebringSandbox};
-use peer::{Browser, Peer, read_request};
+use peer::{Browser, Peer};
 use port::own_port;
 use serde_json::json;
 
 const LOCAL: &str = "http://127.0.0.1:0/callback";
 
-/// A login whose callback is waited for.
+/// Waits for the callback of a login, on another thread.
 type Waiting = JoinHandle<Result<Token, Error>>;
 
-fn wait(login: Login) -> Waiting {
+fn wait(login: PendingLogin) -> Waiting {
     thread::spawn(move || login.wait(Duration::from_secs(60)))
 }
 
 // oidc-provider: code, PKCE, refresh, revocation, `iss`.
 
-/// How a client says who it is: form-encoded Basic or the body, as the peer's clients are named.
-fn client(peer: &Peer, method: &str) -> ClientAuth {
-    let (id, secret) = (
-        peer.text(&format!("/clients/{method}/client_id")),
-        peer.text(&format!("/clients/{method}/client_secret")),
-    );
-    match method {
-        "client_secret_basic" => ClientAuth::basic(id, secret).unwrap(),
-        _ => ClientAuth::body(id, secret).unwrap(),
-    }
-}
-
 fn flow(peer: &Peer, token_url: &str, client: &ClientAuth) -> AuthorizationCode {
     AuthorizationCode::new(peer.text("/authorization_endpoint"), token_url, client.clone(), LOCAL)
-        .unwrap()
         .with_issuer(peer.text("/issuer"))
-        .unwrap()
 }
 
-fn start(flow: &AuthorizationCode) -> Login {
-    flow.login(&Http::new(), ["locations.readonly", "offline_access"]).unwrap()
+fn start(flow: &AuthorizationCode) -> PendingLogin {
+    flow.clone().with_scope("locations.readonly offline_access").start(&Transport::new()).unwrap()
 }
 
-/// Fills in the peer's own pages. A browser that has been there before is not asked again.
+/// Fills in the peer's own pages. A browser with a session is not asked again.
 fn approve(browser: &mut Browser, url: &str) {
     browser.open(url);
     if browser.see().text.starts_with("Sign-in") {
@@ -89,11 +74,11 @@ fn is_invalid_grant(error: &Error) {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn oidc_provider_logs_in_renews_and_revokes_with_either_client_authentication() {
+fn oidc_provider_logs_in_renews_and_revokes_with_each_client_authentication() {
     let peer = Peer::start("oidc.mjs");
-    let (http, mut browser) = (Http::new(), Browser::start());
-    for method in ["client_secret_basic", "client_secret_post"] {
-        let client = client(&peer, method);
+    let (http, mut browser) = (Transport::new(), Browser::start());
+    for method in ["client_secret_basic", "client_secret_post", "client_secret_jwt", "none"] {
+        let client = peer.client(method);
         let token = log_in(&mut browser, &flow(&peer, peer.text("/token_endpoint"), &client)).unwrap();
         let seen = browser.see();
         assert_eq!(seen.title, "You are logged in");
@@ -101,14 +86,14 @@ fn oidc_provider_logs_in_renews_and_revokes_with_either_client_authentication() 
         assert!(token.remaining(SystemTime::now()) > Duration::from_secs(60));
         let refresh_token = token.refresh_token().expect("one comes with every login").clone();
 
-        let refresh = Refresh::new(peer.text("/token_endpoint"), client.clone()).unwrap();
+        let refresh = Refresh::new(peer.text("/token_endpoint"), client.clone());
         let source = CachingSource::new(http.clone(), refresh).with_token(token.clone());
         source.invalidate(&token);
         let renewed = source.token(Duration::ZERO).unwrap();
         assert_ne!(renewed.access_token().expose(), token.access_token().expose());
         assert_eq!(renewed.refresh_token().unwrap().expose(), refresh_token.expose());
 
-        let revoke = Revoke::new(peer.text("/revocation_endpoint"), client).unwrap();
+        let revoke = Revoke::new(peer.text("/revocation_endpoint"), client);
         revoke.run(&http, &refresh_token).unwrap();
         revoke.run(&http, &"unknown".into()).unwrap();
         source.invalidate(&renewed);
@@ -119,11 +104,11 @@ fn oidc_provider_logs_in_renews_and_revokes_with_either_client_authentication() 
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn oidc_provider_rotates_and_the_new_refresh_token_is_kept() {
+fn rotated_refresh_token_of_oidc_provider_is_kept() {
     let peer = Peer::start_with("oidc.mjs", &[], &[("ROTATE", "1")]);
-    let (http, client) = (Http::new(), client(&peer, "client_secret_basic"));
+    let (http, client) = (Transport::new(), peer.client("client_secret_basic"));
     let token = log_in(&mut Browser::start(), &flow(&peer, peer.text("/token_endpoint"), &client)).unwrap();
-    let refresh = Refresh::new(peer.text("/token_endpoint"), client).unwrap();
+    let refresh = Refresh::new(peer.text("/token_endpoint"), client);
     let source = CachingSource::new(http.clone(), refresh.clone()).with_token(token.clone());
     let mut seen = vec![token.refresh_token().unwrap().expose().to_vec()];
     for _ in 0..3 {
@@ -133,8 +118,8 @@ fn oidc_provider_rotates_and_the_new_refresh_token_is_kept() {
         assert!(!seen.contains(&refresh_token));
         seen.push(refresh_token);
     }
-    // One that was replaced is taken for stolen, and ends all of them.
-    is_invalid_grant(&refresh.run(&http, Some(&token)).unwrap_err());
+    // A refresh token that was replaced counts as stolen, and ends all of them.
+    is_invalid_grant(&refresh.run(&http, &token).unwrap_err());
     peer.says("refresh token already used");
     source.invalidate(&source.current().unwrap());
     is_invalid_grant(&source.token(Duration::ZERO).unwrap_err());
@@ -142,11 +127,11 @@ fn oidc_provider_rotates_and_the_new_refresh_token_is_kept() {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn oidc_provider_names_itself_in_the_callback() {
+fn issuer_that_oidc_provider_sends_in_the_callback_is_checked() {
     let peer = Peer::start("oidc.mjs");
-    let (client, mut browser) = (client(&peer, "client_secret_post"), Browser::start());
+    let (client, mut browser) = (peer.client("client_secret_post"), Browser::start());
     let flow = flow(&peer, peer.text("/token_endpoint"), &client);
-    let error = log_in(&mut browser, &flow.clone().with_issuer("http://127.0.0.1:1").unwrap()).unwrap_err();
+    let error = log_in(&mut browser, &flow.clone().with_issuer("http://127.0.0.1:1")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(
         error.to_string().contains("the callback's `iss` is not that of the server (RFC 9207)"),
@@ -158,39 +143,21 @@ fn oidc_provider_names_itself_in_the_callback() {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn oidc_provider_tells_of_a_denied_login() {
+fn login_denied_at_oidc_provider_is_reported() {
     let peer = Peer::start("oidc.mjs");
     let mut browser = Browser::start();
-    let login = start(&flow(&peer, peer.text("/token_endpoint"), &client(&peer, "client_secret_post")));
+    let login = start(&flow(&peer, peer.text("/token_endpoint"), &peer.client("client_secret_post")));
     browser.open(login.url());
     let waiting = wait(login);
     browser.click("link", "[ Cancel ]");
     let seen = browser.wait_for("You can close this tab");
     assert_eq!(seen.title, "Access was not allowed");
     let error = waiting.join().unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Refused, Some("access_denied")), "{error}");
-}
-
-/// A token endpoint before the peer's: what one request to it becomes there, one after the other. The last answer is
-/// handed on.
-fn between(peer: &Peer, change: impl Fn(&str) -> Vec<String> + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/token", listener.local_addr().unwrap());
-    let there = peer.text("/token_endpoint").to_owned();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut answer = String::new();
-        for body in change(&read_request(&mut stream)) {
-            let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
-            let agent = ureq::Agent::new_with_config(config);
-            let request = agent.post(&there).header("content-type", "application/x-www-form-urlencoded");
-            let mut response = request.send(&body).unwrap();
-            let (status, text) = (response.status(), response.body_mut().read_to_string().unwrap());
-            answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
-        }
-        stream.write_all(answer.as_bytes()).unwrap();
-    });
-    url
+    assert_eq!(
+        (error.kind(), error.oauth_error()),
+        (ErrorKind::LoginRequired, Some("access_denied")),
+        "{error}"
+    );
 }
 
 /// The form with another value in one field.
@@ -204,11 +171,11 @@ fn with(body: &str, name: &str, value: &str) -> String {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn oidc_provider_refuses_what_a_thief_would_send() {
+fn oidc_provider_refuses_stolen_codes_and_wrong_verifiers() {
     let peer = Peer::start("oidc.mjs");
-    let (client, mut browser) = (client(&peer, "client_secret_post"), Browser::start());
+    let (client, mut browser) = (peer.client("client_secret_post"), Browser::start());
     let mut refused = |why: &str, change: fn(&str) -> Vec<String>| {
-        let flow = flow(&peer, &between(&peer, change), &client);
+        let flow = flow(&peer, &peer.between(change), &client);
         is_invalid_grant(&log_in(&mut browser, &flow).unwrap_err());
         assert_eq!(browser.see().title, "The login failed");
         peer.says(why);
@@ -229,8 +196,8 @@ fn oidc_provider_refuses_a_wrong_client_secret() {
     let mut browser = Browser::start();
     let id = |method: &str| peer.text(&format!("/clients/{method}/client_id")).to_owned();
     for client in [
-        ClientAuth::basic(&id("client_secret_basic"), "wrong").unwrap(),
-        ClientAuth::body(&id("client_secret_post"), "wrong").unwrap(),
+        ClientAuth::secret_basic(id("client_secret_basic"), "wrong"),
+        ClientAuth::secret_post(id("client_secret_post"), "wrong"),
     ] {
         let error = log_in(&mut browser, &flow(&peer, peer.text("/token_endpoint"), &client)).unwrap_err();
         assert_eq!(
@@ -241,39 +208,34 @@ fn oidc_provider_refuses_a_wrong_client_secret() {
     }
 }
 
-// Prism: Spacebring's own description, which it checks each request against.
+// Prism checks each request against Spacebring's own description.
 
 const NETWORK: &str = "6f1b7c1e-3a52-4c8e-9d0b-2b7f5a4e8c10";
 
-/// `None` where the description is not at hand: it is Spacebring's, and not kept here.
-fn prism() -> Option<Peer> {
-    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/spacebring-openapi.json");
-    if Path::new(description).exists() {
-        return Some(Peer::start_with("prism.mjs", &[description], &[]));
-    }
-    eprintln!("skipped: Spacebring's description is not at {description}");
-    None
+/// A server made from Spacebring's description, reduced by `scripts/spacebring-description`.
+fn prism() -> Peer {
+    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/spacebring.json");
+    Peer::start_with("prism.mjs", &[description], &[])
 }
 
-/// GET requests that answer 200, in Spacebring's description.
+/// The GET requests in Spacebring's description that answer 200.
 fn paths() -> impl Iterator<Item = &'static str> {
     include_str!("peers/spacebring-paths.txt").lines()
 }
 
 #[test]
 #[ignore = "needs Node"]
-fn a_customers_and_a_partners_requests_are_what_spacebring_describes() {
-    let Some(peer) = prism() else { return };
+fn requests_of_customer_and_partner_match_spacebrings_description() {
+    let peer = prism();
     let url = peer.text("/url");
-    let customer = Customer::new("i", "s").unwrap().with_network(NETWORK).unwrap().with_api_url(url).unwrap();
-    let partner =
-        Partner::new("i", "s", LOCAL).unwrap().with_network(NETWORK).unwrap().with_api_url(url).unwrap();
-    let source = partner.source(Token::new("acc3ss", SystemTime::now()).unwrap());
-    // The peer has no limit, and Spacebring's would make this take a quarter of a minute.
-    let by_itself = |builder: keyfob::AgentBuilder| builder.with_rate(0).with_status_as_error(false).build();
+    let [customer, partner] = [Customer::builder("i", "s"), Partner::builder("i", "s", LOCAL)]
+        .map(|builder| builder.set("network_id", NETWORK).api_url(url).build().unwrap());
+    partner.finish_login(Token::new("acc3ss", SystemTime::now()).unwrap()).unwrap();
+    // The peer has no rate limit. With Spacebring's limit this would take 15 seconds.
+    let by_itself = |builder: keyfob::AgentBuilder| builder.rate(0).status_as_error(false).build();
     let agents = [
-        ("customer", by_itself(customer.agent_builder().unwrap()).unwrap()),
-        ("partner", by_itself(partner.agent_builder(&source).unwrap()).unwrap()),
+        ("customer", by_itself(customer.agent_builder()).unwrap()),
+        ("partner", by_itself(partner.agent_builder()).unwrap()),
     ];
     assert!(paths().count() >= 20);
     for (who, agent) in &agents {
@@ -289,41 +251,43 @@ fn a_customers_and_a_partners_requests_are_what_spacebring_describes() {
     for path in paths() {
         assert_eq!(nobody.get(format!("{url}{path}")).call().unwrap().status(), 401, "{path}");
     }
-    // It looks at more than the credentials.
+    // The peer checks more than the credentials.
     for (who, agent) in &agents {
         let response = agent.get(format!("{url}/floors/v1")).call().unwrap();
         assert!(response.status().is_client_error() && response.status() != 401, "{who}: {response:?}");
     }
 }
 
-// The sandbox's pages and the library's own, in a browser.
+// The pages of the sandbox and of the library, in a browser.
 
-/// A login at the sandbox, with the library's listener, by a person with a keyboard.
+/// A login at the sandbox with the library's listener, by a person with a keyboard.
 struct AtTheSandbox {
     sandbox: SpacebringSandbox,
-    partner: Partner,
+    partner: Service,
     browser: Browser,
 }
 
 impl AtTheSandbox {
     fn new() -> Self {
         let sandbox = SpacebringSandbox::start();
-        // Always the same port: a callback can come again while the next login waits at it.
+        // The port is fixed, so that a callback can be repeated while the next login waits.
         let free = own_port();
-        let partner =
-            Partner::new(sandbox.client_id(), sandbox.client_secret(), &format!("http://{free}/callback"))
-                .unwrap()
-                .with_api_url(&sandbox.api_url())
-                .unwrap();
+        let redirect_uri = format!("http://{free}/callback");
+        let partner = Partner::builder(sandbox.client_id(), sandbox.client_secret(), redirect_uri)
+            .api_url(sandbox.api_url())
+            .set("network_id", sandbox.network_id())
+            .scope(format!("{} {}", scope::LOCATIONS_READONLY, scope::RESOURCES))
+            .build()
+            .unwrap();
         Self { sandbox, partner, browser: Browser::start() }
     }
 
     fn login(&self) -> (String, Waiting) {
-        let login = self.partner.login([scope::LOCATIONS_READONLY, scope::RESOURCES]).unwrap();
+        let login = self.partner.start_login().unwrap();
         (login.url().to_owned(), wait(login))
     }
 
-    /// As far as the consent page, with no mouse.
+    /// Logs in up to the consent page, without a mouse.
     fn log_in(&mut self, url: &str) {
         self.browser.open(url);
         self.browser.keys("Email", self.sandbox.username());
@@ -334,7 +298,7 @@ impl AtTheSandbox {
         assert!(seen.text.contains("Read locations") && seen.text.contains(scope::RESOURCES), "{seen:?}");
     }
 
-    /// A page of the listener: nothing of the login is in its address or text.
+    /// Checks a page of the listener: neither its address nor its text shows anything of the login.
     #[track_caller]
     fn shows(&mut self, title: &str, text: &str, path: &str) {
         let seen = self.browser.wait_for("You can close this tab");
@@ -346,7 +310,7 @@ impl AtTheSandbox {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn a_person_logs_in_with_the_keyboard() {
+fn person_can_log_in_with_the_keyboard_alone() {
     let mut at = AtTheSandbox::new();
     let (url, waiting) = at.login();
     at.browser.open(&url);
@@ -358,7 +322,7 @@ fn a_person_logs_in_with_the_keyboard() {
     at.browser.wait_for("The email or the password is wrong.");
     at.browser.look("sandbox-wrong-password");
     assert!(!waiting.is_finished());
-    // The email is still there, and the focus on what is to be typed again.
+    // The email address is kept, and the focus is on the field to fill in again.
     at.browser.keys("Password", at.sandbox.password());
     at.browser.press(&["Enter"]);
     at.browser.wait_for("Allow access?");
@@ -369,16 +333,45 @@ fn a_person_logs_in_with_the_keyboard() {
     at.browser.look("success");
 
     let token = waiting.join().unwrap().unwrap();
-    let source = at.partner.source(token);
-    let partner = at.partner.clone().with_network(at.sandbox.network_id()).unwrap();
-    let url = format!("{}/locations/v1", partner.api_url());
-    partner.agent(&source).unwrap().get(url).call().unwrap();
+    at.partner.finish_login(token).unwrap();
+    let url = format!("{}/locations/v1", at.partner.api_url());
+    at.partner.agent().get(url).call().unwrap();
     assert_eq!((at.sandbox.logins(), at.sandbox.count(Endpoint::LogIn)), (1, 2));
 }
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn a_person_denies_with_the_keyboard() {
+fn browser_reaches_the_login_through_the_one_time_address() {
+    let mut at = AtTheSandbox::new();
+    let one_time_login = |partner: &Service| {
+        let mut login = partner.start_login().unwrap();
+        (login.one_time_url().unwrap(), wait(login))
+    };
+    let (one_time, waiting) = one_time_login(&at.partner);
+    at.log_in(&one_time);
+    let seen = at.browser.see();
+    assert!(seen.url.starts_with(&at.sandbox.api_url()), "{seen:?}");
+    at.browser.press(&["Tab"]);
+    at.browser.enter("Allow");
+    at.shows("You are logged in", "go back to it", "/callback/done");
+    waiting.join().unwrap().unwrap();
+
+    // Another visitor used the address before the browser, and the person sees that.
+    let (one_time, waiting) = one_time_login(&at.partner);
+    let nobody = ureq::Agent::config_builder().max_redirects(0).proxy(None).build().new_agent();
+    assert_eq!(nobody.get(&one_time).call().unwrap().status(), 303);
+    at.browser.new_tab();
+    at.browser.open(&one_time);
+    at.shows("The login failed", "was fetched twice", "/callback/done");
+    at.browser.look("fetched-twice");
+    let error = waiting.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert_eq!(at.sandbox.logins(), 1);
+}
+
+#[test]
+#[ignore = "needs Node and Chromium"]
+fn person_can_deny_a_login_with_the_keyboard_alone() {
     let mut at = AtTheSandbox::new();
     let (url, waiting) = at.login();
     at.log_in(&url);
@@ -387,13 +380,13 @@ fn a_person_denies_with_the_keyboard() {
     at.shows("Access was not allowed", "log in again and allow the access.", "/callback/done");
     at.browser.look("denial");
     let error = waiting.join().unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Refused, Some("access_denied")));
+    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::LoginRequired, Some("access_denied")));
     assert_eq!(at.sandbox.count(Endpoint::Token), 0);
 }
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn a_person_sees_that_the_exchange_failed() {
+fn browser_shows_that_the_exchange_failed() {
     let mut at = AtTheSandbox::new();
     let (url, waiting) = at.login();
     at.sandbox.fault(Endpoint::Token, Fault::status(500));
@@ -408,7 +401,7 @@ fn a_person_sees_that_the_exchange_failed() {
 
 #[test]
 #[ignore = "needs Node and Chromium"]
-fn a_second_tab_that_replays_the_callback_gets_nowhere() {
+fn replayed_callback_in_a_second_tab_has_no_effect() {
     let mut at = AtTheSandbox::new();
     let (url, waiting) = at.login();
     let callback = at.sandbox.approve(&url);
@@ -420,7 +413,7 @@ fn a_second_tab_that_replays_the_callback_gets_nowhere() {
     let error = at.browser.attempt(&json!({ "open": callback })).unwrap_err();
     assert!(error.contains("ERR_CONNECTION_REFUSED"), "nobody listens: {error}");
 
-    // The same while another login waits: it is told off, and that login goes on.
+    // The same while another login waits: the callback is rejected, and that login continues.
     let (url, waiting) = at.login();
     at.browser.new_tab();
     at.browser.open(&callback);

@@ -1,6 +1,6 @@
-//! The file store under load: many processes, sudden death, and a fault at every system call.
+//! The file store under load: many processes, killed processes, and a fault at every system call.
 //!
-//! Each test has a short run here; those that take minutes, or need `strace` or root, are run by name:
+//! Each test has a short run here. Runs that take minutes, or need `strace` or root, are ignored by default:
 //! `cargo test --test store_harness -- --ignored --nocapture --test-threads=1`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests over processes live in real time")]
@@ -22,9 +22,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, thread};
 
-use keyfob::flow::{ClientAssertion, Grant};
+use keyfob::flow::{ClientCredentials, Grant};
 use keyfob::{
-    CachingSource, ErrorKind, FileStore, Http, Record, RecordName, Token, TokenSource as _, TokenStore as _,
+    CachingSource, ClientAuth, ErrorKind, FileStore, Record, RecordName, Token, TokenSource as _,
+    TokenStore as _, Transport,
 };
 use keyfob_sandbox::{Endpoint, Sandbox};
 
@@ -44,14 +45,14 @@ fn temp(store: &FileStore) -> PathBuf {
     store.path(&name()).with_extension("json.tmp")
 }
 
-/// What is in the folder besides the record and its lock.
+/// Returns the files in the folder other than the record and its lock.
 fn leftovers(store: &FileStore) -> Vec<String> {
     let known = [store.path(&name()), store.path(&name()).with_extension("json.lock")];
     let paths = fs::read_dir(store.folder()).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| !known.contains(path)).map(|path| path.display().to_string()).collect()
 }
 
-/// More than a page, so that half a record can be told from a whole one.
+/// Longer than a page, so that half a record can be distinguished from a whole one.
 const PADDING: usize = 6_000;
 
 fn numbered(number: u64) -> Record {
@@ -70,7 +71,7 @@ fn access_token(token: &Token) -> &str {
     token.access_token().expose_str().unwrap()
 }
 
-/// Ended 100 s ago.
+/// A token that expired 100 s ago.
 fn expired(access_token: &str) -> Record {
     let now = SystemTime::now();
     let token = Token::new(access_token, now - Duration::from_secs(1_000)).unwrap();
@@ -84,11 +85,11 @@ fn living(access_token: &str) -> Token {
 
 // Processes.
 
-/// This program again, as a process that plays a part in one of the tests.
+/// This program again, as a process with a role in one of the tests.
 fn part(part: &str, store: &FileStore) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--exact", "a_part", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "child_of_the_store_tests", "--ignored", "--nocapture", "--test-threads=1"])
         .env("PART", part)
         .env("KEYFOB_STORE", store.folder())
         .stdout(Stdio::piped())
@@ -105,7 +106,7 @@ fn asking<'a>(command: &'a mut Command, sandbox: &Sandbox) -> &'a mut Command {
 
 #[test]
 #[ignore = "a part of the other tests"]
-fn a_part() {
+fn child_of_the_store_tests() {
     let Ok(part) = env::var("PART") else { return };
     let store = FileStore::new(var("KEYFOB_STORE"));
     match part.as_str() {
@@ -117,6 +118,10 @@ fn a_part() {
         "full" => on_a_full_disk(&store),
         "read-only" => on_a_read_only_disk(&store),
         "forbidden" => in_a_folder_without_write_permission(&store),
+        "once" => ask_once(&store),
+        "no-space" => on_disks_without_space(&store),
+        "watched" => ask_a_watched_server(&store),
+        "no-proc" => without_proc(&store),
         other => panic!("no such part: {other}"),
     }
 }
@@ -125,7 +130,7 @@ fn var(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is set"))
 }
 
-/// What came after this word in the output.
+/// Returns the text after this word in the output.
 fn said<'a>(output: &'a str, word: &str) -> Option<&'a str> {
     output.lines().find_map(|line| line.split_once(word)).map(|(_, rest)| rest.trim())
 }
@@ -151,7 +156,7 @@ fn stdout(output: &Output) -> String {
 
 // Torn reads and lost updates.
 
-/// Adds one, again and again, and looks without the lock in between.
+/// Adds one to the record, again and again, and reads it without the lock in between.
 fn count(store: &FileStore, within: Duration) {
     let (started, mut seen) = (Instant::now(), 0);
     let (mut updates, mut torn) = (0_u64, 0_u64);
@@ -162,7 +167,8 @@ fn count(store: &FileStore, within: Duration) {
             _ => torn += 1,
         }
         let waiting = Instant::now();
-        // Longer than anyone would wait: whoever has the lock takes it again at once, which is not fair.
+        // A wait longer than in practice: the holder of the lock takes it again at once, which is unfair to
+        // others.
         let mut locked = store.lock(&name(), within * 4 + SOON).unwrap();
         longest_wait = longest_wait.max(waiting.elapsed());
         seen = locked.load().unwrap().as_ref().map_or(0, number) + 1;
@@ -230,22 +236,26 @@ fn eight_processes_lose_no_update_and_tear_no_read() {
 
 #[test]
 #[ignore = "takes a minute"]
-fn sixty_four_processes_lose_nothing_in_a_minute() {
+fn sixty_four_processes_lose_no_update_in_a_minute() {
     processes_lose_nothing(64, 60);
 }
 
 // One request.
 
 fn source(store: &FileStore, flow: impl Grant + 'static) -> CachingSource {
-    CachingSource::new(Http::new(), flow).with_store(Arc::new(store.clone()), name())
+    CachingSource::new(Transport::new(), flow).with_store(Arc::new(store.clone()), name())
 }
 
-fn flow(sandbox: &Sandbox) -> ClientAssertion {
-    ClientAssertion::new(&sandbox.token_url(), sandbox.client_id(), sandbox.client_secret()).unwrap()
+fn flow(sandbox: &Sandbox) -> ClientCredentials {
+    ClientCredentials::new(
+        sandbox.token_url(),
+        ClientAuth::secret_jwt(sandbox.client_id(), sandbox.client_secret()),
+    )
 }
 
 fn renew(store: &FileStore) {
-    // strace counts calls in each thread: what happens in this one is to have numbers that the main thread never reaches.
+    // strace counts calls for each thread. The work runs in another thread, so that its counts differ from
+    // the main thread's.
     for _ in 0..100 {
         let mut null = File::options().read(true).write(true).open("/dev/null").unwrap();
         null.metadata().unwrap();
@@ -253,8 +263,10 @@ fn renew(store: &FileStore) {
         null.rewind().unwrap();
         let _ = null.read(&mut [0]).unwrap();
     }
-    let flow =
-        ClientAssertion::new(&var("TOKEN_URL"), &var("CLIENT_ID"), var("CLIENT_SECRET").as_str()).unwrap();
+    let flow = ClientCredentials::new(
+        var("TOKEN_URL"),
+        ClientAuth::secret_jwt(var("CLIENT_ID"), var("CLIENT_SECRET").as_str()),
+    );
     let source = source(store, flow).with_on_warning(|warning| println!("WARNED {warning}"));
     match source.token(Duration::ZERO) {
         Ok(token) => println!("TOKEN {}", access_token(&token)),
@@ -262,7 +274,7 @@ fn renew(store: &FileStore) {
     }
 }
 
-/// The one token that all of them got.
+/// Returns the token, which must be the same for all.
 fn the_token_of_all(children: Vec<Child>) -> String {
     let mut tokens: Vec<String> = children
         .into_iter()
@@ -323,7 +335,7 @@ fn threads_make_one_request(shared: bool) {
     assert_eq!((tokens.len(), sandbox.count(Endpoint::Token)), (1, 1), "one source for all: {shared}");
 }
 
-/// A server whose refresh tokens are good once: it ends the session when one comes a second time.
+/// A server whose refresh tokens are valid once. If one is sent twice, it ends the session.
 struct Rotating {
     address: SocketAddr,
     session: Arc<Mutex<Session>>,
@@ -366,9 +378,9 @@ impl Rotating {
         command.spawn().unwrap()
     }
 
-    /// How many requests came.
+    /// The number of requests.
     #[track_caller]
-    fn lives(&self) -> u64 {
+    fn used_tokens(&self) -> u64 {
         let session = self.session.lock().unwrap();
         assert!(!session.ended, "a refresh token was used twice");
         session.refresh_token - 1
@@ -378,12 +390,12 @@ impl Rotating {
 struct Rotate(String);
 
 impl Grant for Rotate {
-    fn token(&self, _: &Http, previous: Option<&Token>) -> Result<Token, keyfob::Error> {
+    fn token(&self, _: &Transport, previous: Option<&Token>) -> Result<Token, keyfob::Error> {
         let used = previous.unwrap().refresh_token().unwrap();
         let mut connection = TcpStream::connect(&self.0).unwrap();
         connection.write_all(&[used.expose(), b"\n"].concat()).unwrap();
         let answer = io::read_to_string(connection).unwrap();
-        assert_ne!(answer, "ended", "the session lives");
+        assert_ne!(answer, "ended", "the session goes on");
         let now = SystemTime::now();
         let token = Token::new(format!("access-{answer}"), now)?.with_expires_at(now + LIFETIME);
         Ok(token.with_refresh_token(answer.as_str()))
@@ -410,29 +422,29 @@ fn rotate(store: &FileStore, within: Duration) {
 }
 
 #[test]
-fn sixty_four_processes_use_a_refresh_token_once() {
+fn sixty_four_processes_send_a_refresh_token_once() {
     let (server, folder) = (Rotating::start(Duration::from_secs(1)), Folder::new());
     save(&folder.store(), &expired("old"));
     let children = (0..64).map(|_| server.spawn(&folder.store(), 0)).collect();
     assert_eq!(the_token_of_all(children), "access-2");
-    println!("64 processes with a refresh token that is good once: {} request", server.lives());
-    assert_eq!(server.lives(), 1);
+    println!("64 processes with a refresh token that is good once: {} request", server.used_tokens());
+    assert_eq!(server.used_tokens(), 1);
 }
 
 #[test]
-fn a_session_survives_many_renewals_by_many_processes() {
+fn session_survives_many_renewals_by_many_processes() {
     let (server, folder) = (Rotating::start(Duration::from_millis(50)), Folder::new());
     save(&folder.store(), &expired("old"));
     let children: Vec<_> = (0..8).map(|_| server.spawn(&folder.store(), 3)).collect();
     for child in children {
         stdout(&ended(child, SOON));
     }
-    let requests = server.lives();
-    // Stored in whole seconds, a lifetime of 2 s is at least 1, of which four fifths are used.
+    let requests = server.used_tokens();
+    // In whole seconds, a lifetime of 2 s is at least 1 s, and four fifths of it are used.
     assert!((2..=5).contains(&requests), "{requests}");
 }
 
-// Sudden death.
+// Killed processes.
 
 fn save_for_ever(store: &FileStore) {
     loop {
@@ -452,13 +464,13 @@ fn below(limit: u64) -> Duration {
 struct Kills {
     saves: u64,
     temps_left: u64,
-    /// Killed between the rename and the report of it.
+    /// The process was killed between the rename and its report.
     unsaid: u64,
-    /// How long it took to get the lock after each kill, and after the death that followed.
+    /// How long it took to obtain the lock after each kill, and after the process had died.
     regained: Vec<(Duration, Duration)>,
 }
 
-/// Kills processes one after another on a store, and looks at what each leaves.
+/// Kills one process after another on a store, and checks what each leaves.
 fn kills_on_one_store(kills: u64) -> Kills {
     let folder = Folder::new();
     let store = folder.store();
@@ -467,7 +479,7 @@ fn kills_on_one_store(kills: u64) -> Kills {
         let mut child = part("save", &store).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
-        // One in ten dies while it starts.
+        // One in ten dies during its start.
         if kill % 10 == 0 {
             thread::sleep(below(20_000));
         } else {
@@ -519,19 +531,20 @@ fn kills_lose_nothing(kills: u64, lanes: u64) {
          temporary files left, 0 after the next run; {} died between the rename and their report",
         all.saves, all.temps_left, all.unsaid
     );
-    // A disk that stalls keeps a process in its last call and so from dying: one in a hundred may meet that.
+    // A stalled disk keeps a process in its last system call and delays its death. One in a hundred may be
+    // affected.
     assert!(most.max(after_death) <= Duration::from_millis(200), "{most:?} {after_death:?}");
     assert!(all.temps_left > 0, "no kill hit the writing: nothing was tested");
 }
 
 #[test]
-fn two_hundred_kills_lose_nothing() {
+fn two_hundred_kills_lose_no_record() {
     kills_lose_nothing(200, 4);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn ten_thousand_kills_lose_nothing() {
+fn ten_thousand_kills_lose_no_record() {
     kills_lose_nothing(10_000, 1);
 }
 
@@ -542,7 +555,7 @@ fn strace(options: &[&str], log: &Path, of: &Command) -> Command {
     command.args(["-f", "-e", "trace=%file,%desc,%network", "-o"]).arg(log).args(options);
     command.arg("--").arg(of.get_program()).args(of.get_args());
     command.envs(of.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    // Cargo's list of folders costs the loader dozens of calls.
+    // The library path that cargo sets would cost the loader dozens of calls.
     command.env_remove("LD_LIBRARY_PATH").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -563,7 +576,7 @@ impl Call {
         ["<TCP", "<UDP", "<socket", "<UNIX"].iter().any(|kind| self.line.contains(kind))
     }
 
-    /// The call and what it is about, in short.
+    /// The call and its subject, in short.
     fn short(&self) -> String {
         let file = self.line.split(['"', '<', '>']).find_map(|part| part.rsplit_once("/spatiafi-"));
         let end = |(_, name): (&str, &str)| format!(" …{}", name.split_at(name.find('.').unwrap_or(0)).1);
@@ -583,8 +596,8 @@ fn calls(log: &Path) -> Vec<Call> {
     fs::read_to_string(log).unwrap().lines().filter_map(call).collect()
 }
 
-/// From the last byte of the server's answer to the moment when the caller has the token: each call, and the how
-/// many-th of its name in its thread it is.
+/// Returns the calls from the last byte of the server's answer until the caller has the token. The number
+/// counts the calls of the same name in the same thread.
 fn after_the_answer(calls: &[Call]) -> Vec<(&Call, usize)> {
     let end = calls.iter().position(|call| call.name == "write" && call.line.contains("TOKEN ")).unwrap();
     let thread = &calls[end].thread;
@@ -602,7 +615,7 @@ fn after_the_answer(calls: &[Call]) -> Vec<(&Call, usize)> {
 
 #[test]
 #[ignore = "needs strace"]
-fn a_fault_at_any_call_leaves_the_old_or_the_new_record() {
+fn fault_at_any_system_call_leaves_the_old_or_the_new_record() {
     let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let (store, log) = (folder.store(), folder.0.join("log"));
     let run = |options: &[&str]| {
@@ -683,12 +696,15 @@ fn a_fault_at_any_call_leaves_the_old_or_the_new_record() {
     assert_eq!(bad, [""; 0]);
 }
 
-// What a store costs.
+// The cost of a store.
 
-/// Takes a token from the store or, to compare, has one already.
+/// Takes a token from the store or, for comparison, has one already.
 fn remember(store: &FileStore) {
-    let flow = ClientAssertion::new("https://auth.example/token", "client", "k".repeat(32)).unwrap();
-    let source = CachingSource::new(Http::new(), flow);
+    let flow = ClientCredentials::new(
+        "https://auth.example/token",
+        ClientAuth::secret_jwt("client", "k".repeat(32)),
+    );
+    let source = CachingSource::new(Transport::new(), flow);
     let source = if var("WITH_STORE") == "1" {
         source.with_store(Arc::new(store.clone()), name())
     } else {
@@ -699,7 +715,7 @@ fn remember(store: &FileStore) {
 
 #[test]
 #[ignore = "needs strace"]
-fn a_run_with_a_living_token_makes_twelve_more_calls_at_most() {
+fn run_with_a_valid_stored_token_makes_at_most_twelve_more_system_calls() {
     let folder = Folder::new();
     let (store, log) = (folder.store(), folder.0.join("log"));
     save(&store, &Record::new(living("kept"), 0));
@@ -720,7 +736,7 @@ fn a_run_with_a_living_token_makes_twelve_more_calls_at_most() {
 }
 
 #[test]
-fn a_record_is_loaded_within_a_millisecond() {
+fn record_is_loaded_within_a_millisecond() {
     let folder = Folder::new();
     let store = folder.store();
     save(&store, &Record::new(living("kept"), 0));
@@ -739,7 +755,7 @@ fn a_record_is_loaded_within_a_millisecond() {
 
 // Disks and locks that do not work.
 
-/// Runs a part on a file system of 64 KiB that nobody else sees.
+/// Runs a role on a file system of 64 KiB of its own.
 fn on_a_disk_of_its_own(part_name: &str) {
     let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let mut part = part(part_name, &folder.store());
@@ -756,8 +772,11 @@ fn on_a_disk_of_its_own(part_name: &str) {
     assert!(!folder.store().folder().exists(), "the disk was not the host's");
 }
 
-fn own_flow() -> ClientAssertion {
-    ClientAssertion::new(&var("TOKEN_URL"), &var("CLIENT_ID"), var("CLIENT_SECRET").as_str()).unwrap()
+fn own_flow() -> ClientCredentials {
+    ClientCredentials::new(
+        var("TOKEN_URL"),
+        ClientAuth::secret_jwt(var("CLIENT_ID"), var("CLIENT_SECRET").as_str()),
+    )
 }
 
 #[track_caller]
@@ -823,13 +842,13 @@ fn on_a_read_only_disk(store: &FileStore) {
 
 #[test]
 #[ignore = "needs root"]
-fn a_full_disk_costs_a_warning_and_not_the_token() {
+fn full_disk_costs_a_warning_and_not_the_token() {
     on_a_disk_of_its_own("full");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_read_only_disk_serves_what_is_there_and_refuses_the_rest() {
+fn read_only_disk_serves_stored_tokens_and_refuses_renewals() {
     on_a_disk_of_its_own("read-only");
 }
 
@@ -837,13 +856,16 @@ const NOBODY: u32 = 65_534;
 
 #[test]
 #[ignore = "needs root"]
-fn a_folder_without_write_permission_serves_what_is_there_and_refuses_the_rest() {
+fn unwritable_folder_serves_stored_tokens_and_refuses_renewals() {
     let folder = Folder::new();
     let store = folder.store();
-    // Wherever this program lies, the other user may not reach it.
+    // The other user may not be able to read the folder of this program, so it is copied.
     let program = folder.0.join("program");
-    fs::copy(env::current_exe().unwrap(), &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    // Another process writes it: a child that a test starts meanwhile would inherit the open file, and nobody could run it.
+    let mut copy = Command::new("install");
+    assert!(
+        copy.args(["-m", "755"]).args([&env::current_exe().unwrap(), &program]).status().unwrap().success()
+    );
     fs::create_dir(store.folder()).unwrap();
     chown(store.folder(), Some(NOBODY), Some(NOBODY)).unwrap();
     fs::set_permissions(store.folder(), Permissions::from_mode(0o700)).unwrap();
@@ -870,12 +892,12 @@ fn in_a_folder_without_write_permission(store: &FileStore) {
     let error = store.lock(&name(), Duration::ZERO).unwrap().save(&expired("new")).unwrap_err();
     assert!(error.to_string().ends_with(&format!("permission denied; {ELSEWHERE}")), "{error}");
     fs::write(store.path(&name()), "{").unwrap();
-    assert!(store.load(&name()).unwrap().is_none(), "broken, and it cannot be put aside: absent");
+    assert!(store.load(&name()).unwrap().is_none(), "broken, and it cannot be quarantined: absent");
 }
 
 #[test]
 #[ignore = "needs strace"]
-fn locks_that_do_not_work_are_refused() {
+fn file_system_without_working_locks_is_refused() {
     let (sandbox, folder) = (Sandbox::start(), Folder::new());
     let store = folder.store();
     save(&store, &expired("old"));
@@ -898,22 +920,512 @@ fn locks_that_do_not_work_are_refused() {
         );
         assert_eq!(said(&output, "REFUSED "), Some(text.as_str()), "{output}");
     }
-    assert_eq!(sandbox.count(Endpoint::Token), 0, "refused before anything is asked for");
+    assert_eq!(sandbox.count(Endpoint::Token), 0, "refused before anything is requested");
     let output = run("inject=flock:error=EINTR:when=1");
-    assert!(said(&output, "TOKEN ").is_some(), "a signal in between is no refusal: {output}");
+    assert!(said(&output, "TOKEN ").is_some(), "an interruption by a signal is not a refusal: {output}");
+}
+
+// Disk space for an answer that the server gives only once.
+
+/// A grant that sends nothing, and records that it would have.
+struct Once;
+
+impl Grant for Once {
+    fn token(&self, _: &Transport, _: Option<&Token>) -> Result<Token, keyfob::Error> {
+        println!("ASKED");
+        Ok(living("new").with_refresh_token("2"))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+}
+
+fn ask_once(store: &FileStore) {
+    let source = source(store, Once);
+    match source.token(Duration::ZERO) {
+        Ok(token) => println!("TOKEN {}", access_token(&token)),
+        Err(error) => println!("REFUSED {:?} {error}", error.kind()),
+    }
+    if let Some(warning) = source.warning() {
+        println!("WARNED {warning}");
+    }
+}
+
+fn no_room(store: &FileStore, why: &str) -> String {
+    let path = store.path(&name());
+    let path = path.display();
+    format!(
+        "Store could not reserve space for new tokens beside {path}, so the server was not asked for any: {why}"
+    )
+}
+
+#[test]
+fn no_request_is_sent_when_files_may_not_grow() {
+    const WHY: &str = "file too large; raise the limit for the size of files (ulimit -f)";
+    let folder = Folder::new();
+    let store = folder.store();
+    // In blocks of 512 bytes.
+    for (blocks, is_enough) in [(0, false), (1, false), (16, false), (63, false), (100, true), (1_000, true)]
+    {
+        for stored in [expired("old"), Record::new(living("kept"), 0)] {
+            save(&store, &stored);
+            let part = part("once", &store);
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+            shell.arg(part.get_program()).args(part.get_args());
+            shell.envs(part.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let output = stdout(&ended(child, SOON));
+            let token = access_token(stored.token());
+            let case = format!("{blocks} {token}: {output}");
+            if token == "kept" {
+                assert_eq!(said(&output, "TOKEN "), Some("kept"), "{case}");
+            } else if is_enough {
+                assert_eq!(said(&output, "TOKEN "), Some("new"), "{case}");
+            } else {
+                assert_eq!(said(&output, "REFUSED "), Some(no_room(&store, WHY).as_str()), "{case}");
+            }
+            assert_eq!(output.contains("ASKED"), is_enough && token == "old", "{case}");
+            assert_eq!(leftovers(&store), [""; 0], "{case}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn no_request_is_sent_when_a_needed_system_call_is_refused() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let run = |inject: &str| {
+        save(&store, &expired("old"));
+        let part = part("once", &store);
+        let mut command = strace(&["-e", inject], &folder.0.join("log"), &part);
+        stdout(&ended(command.spawn().unwrap(), SOON))
+    };
+    // As a seccomp filter would refuse it.
+    for (call, error, why) in [
+        ("fsync", "ENOSYS", "unsupported"),
+        ("fsync", "EIO", "Input/output error (os error 5)"),
+        ("fsync", "EDQUOT", "quota exceeded; name a folder that can be written, with KEYFOB_STORE"),
+        ("rename", "EPERM", "permission denied; name a folder that can be written, with KEYFOB_STORE"),
+        ("rename", "ENOSYS", "unsupported"),
+        ("lseek", "EIO", "Input/output error (os error 5)"),
+        ("ftruncate", "ENOSYS", "unsupported"),
+    ] {
+        let output = run(&format!("inject={call}:error={error}"));
+        let case = format!("{call} {error}: {output}");
+        assert_eq!(said(&output, "REFUSED "), Some(no_room(&store, why).as_str()), "{case}");
+        assert!(!output.contains("ASKED"), "{case}");
+    }
+    // Without the lock or the folder there is no renewal either.
+    for (call, error) in [("flock", "EPERM"), ("flock", "ENOSYS")] {
+        let output = run(&format!("inject={call}:error={error}"));
+        assert!(said(&output, "REFUSED Store could not ").is_some(), "{call} {error}: {output}");
+        assert!(!output.contains("ASKED"), "{call} {error}: {output}");
+    }
+    // A step that fails only once loses nothing: another file is written.
+    for when in 1..=8 {
+        let output = run(&format!("inject=lseek:error=EIO:when={when}"));
+        let case = format!("lseek {when}: {output}");
+        assert!(said(&output, "WARNED ").is_none(), "{case}");
+        if output.contains("ASKED") {
+            let record = fs::read_to_string(store.path(&name())).unwrap();
+            assert!(record.contains("\"refresh_token\":\"2\""), "{case}: {record}");
+        }
+        assert_eq!((leftovers(&store), store.unsaved_paths(&name())), (Vec::new(), Vec::new()), "{case}");
+    }
+    // If a step fails although it was tried before, the answer is kept.
+    save(&store, &expired("old"));
+    let output = run("inject=rename:error=EIO:when=2+");
+    assert_eq!(said(&output, "TOKEN "), Some("new"), "{output}");
+    let kept = store.unsaved_paths(&name());
+    let text = format!(
+        "could not save the tokens in {}: Input/output error (os error 5); the received answer is kept in {}",
+        store.path(&name()).display(),
+        kept[0].display()
+    );
+    assert_eq!(said(&output, "WARNED "), Some(text.as_str()), "{output}");
+    assert!(fs::read_to_string(&kept[0]).unwrap().contains("\"refresh_token\":\"2\""));
+    assert_eq!((kept.len(), fs::metadata(&kept[0]).unwrap().mode() & 0o777), (1, 0o600));
+}
+
+/// A server that counts its requests, and how many it had at once.
+struct Watched {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (requests, now) = (Arc::<Mutex<Vec<u32>>>::default(), Arc::<Mutex<u32>>::default());
+        let served = requests.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let (connection, served, now) = (connection.unwrap(), served.clone(), now.clone());
+                thread::spawn(move || {
+                    let at_once = {
+                        let mut now = now.lock().unwrap();
+                        *now += 1;
+                        *now
+                    };
+                    served.lock().unwrap().push(at_once);
+                    // Another process may send its request meanwhile, if it does not wait for the lock.
+                    thread::sleep(Duration::from_millis(30));
+                    *now.lock().unwrap() -= 1;
+                    drop(connection);
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// Returns the number of requests since the last call, and of those at once at most.
+    fn requests(&self) -> (usize, u32) {
+        let requests = std::mem::take(&mut *self.requests.lock().unwrap());
+        (requests.len(), requests.into_iter().max().unwrap_or(0))
+    }
+}
+
+/// A grant that asks this server.
+struct AtWatched(String);
+
+impl Grant for AtWatched {
+    fn token(&self, _: &Transport, _: Option<&Token>) -> Result<Token, keyfob::Error> {
+        println!("ASKED");
+        io::read_to_string(TcpStream::connect(&self.0).unwrap()).unwrap();
+        Ok(living("new").with_refresh_token("2"))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+}
+
+/// The number of calls of a name that the main thread makes at most. strace counts the calls of each thread alone.
+const OTHERS_CALLS: usize = 100;
+
+fn ask_a_watched_server(store: &FileStore) {
+    for _ in 0..OTHERS_CALLS {
+        File::open("/dev/null").unwrap();
+    }
+    let source = source(store, AtWatched(var("SERVER")));
+    match source.token(Duration::ZERO) {
+        Ok(token) => println!("TOKEN {}", access_token(&token)),
+        Err(error) => println!("REFUSED {:?} {error}", error.kind()),
+    }
+    if let Some(warning) = source.warning() {
+        println!("WARNED {warning}");
+    }
+}
+
+/// Puts a folder of a store into a state in which its next run uses the system call that is to be refused.
+fn put_in_state(store: &FileStore, state: &str) {
+    if state == "new" {
+        return;
+    }
+    save(store, &expired("old"));
+    let path = store.path(&name());
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    match state {
+        // A process was killed while it wrote, and the record is readable for all.
+        "left" => {
+            fs::write(temp(store), "half a tok").unwrap();
+            mode(&path, 0o644);
+        }
+        "broken" => fs::write(&path, "{").unwrap(),
+        "open folder" => mode(store.folder(), 0o777),
+        "open record" => mode(&path, 0o666),
+        "link" => {
+            let target = path.with_extension("target");
+            fs::rename(&path, &target).unwrap();
+            std::os::unix::fs::symlink(target, path).unwrap();
+        }
+        other => panic!("no such state: {other}"),
+    }
+}
+
+/// The system calls that are refused, and from which call of each thread on.
+const REFUSED: [(&str, usize); 6] = [
+    ("openat", OTHERS_CALLS + 1),
+    ("mkdir", 1),
+    ("unlink", 1),
+    ("fchmod", 1),
+    ("rename", 1),
+    // Needed only if a rename fails too.
+    ("chmod", 1),
+];
+
+/// Runs two processes at once on a store, in each of which a call is refused. Returns their outputs, or `None` if that call was not reached.
+fn two_refused(call: &str, rule: &str, store: &FileStore, watched: &Watched) -> Option<[Output; 2]> {
+    let trace = format!("trace={call},rename");
+    let inject = format!("inject={call}:{rule}");
+    let mut options = vec!["-e", &trace, "-e", &inject];
+    if call == "chmod" {
+        options.extend(["-e", "inject=rename:error=EIO:when=2+"]);
+    }
+    watched.requests();
+    let logs = ["one", "two"].map(|log| store.folder().with_extension(log));
+    let children = logs.each_ref().map(|log| {
+        let mut part = part("watched", store);
+        strace(&options, log, part.env("SERVER", watched.address.to_string())).spawn().unwrap()
+    });
+    let outputs = children.map(|child| ended(child, SOON));
+    let is_refused = |made: &Call| made.name == call && made.line.contains("(INJECTED)");
+    logs.iter().any(|log| calls(log).iter().any(is_refused)).then_some(outputs)
+}
+
+/// Returns what is wrong with the ends of two processes.
+fn wrong_ends(outputs: [Output; 2], must_refuse: bool, store: &FileStore, watched: &Watched) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (mut asked, mut is_said) = (0, false);
+    for output in outputs {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let [token, refused, warned] = ["TOKEN ", "REFUSED ", "WARNED "].map(|word| said(&text, word));
+        asked += text.matches("ASKED").count();
+        is_said |= refused.or(warned).is_some();
+        let is_store_error = refused.is_none_or(|text| text.starts_with("Store could not "));
+        if !output.status.success() || token.is_some() == refused.is_some() || !is_store_error {
+            wrong.push(format!("{} {text}", output.status));
+        }
+        if must_refuse && refused.is_none() {
+            wrong.push(format!("a check was skipped: {text}"));
+        }
+    }
+    let (requests, at_once) = watched.requests();
+    if requests != asked || at_once > 1 {
+        wrong.push(format!("{requests} requests of {asked}, {at_once} at once"));
+    }
+    let record = store.load(&name()).ok().flatten();
+    let is_saved = record.is_some_and(|record| access_token(record.token()) == "new");
+    if !is_said && (requests > 1 || !is_saved) {
+        wrong.push(format!("{requests} requests, saved: {is_saved}, and no word about it"));
+    }
+    wrong
+}
+
+/// As a seccomp filter would refuse them, with the errors that such filters give.
+#[test]
+#[ignore = "needs strace"]
+fn refused_system_call_skips_no_check_and_allows_no_second_renewal() {
+    let watched = Watched::start();
+    let (mut wrong, mut reached) = (Vec::new(), REFUSED.map(|(call, _)| (call, 0)));
+    for state in ["new", "left", "broken", "open folder", "open record", "link"] {
+        for (at, (call, first)) in REFUSED.into_iter().enumerate() {
+            // One call, or all from one on.
+            for (error, more) in [("EPERM", ""), ("EPERM", "+"), ("EACCES", "+"), ("ENOSYS", "+")] {
+                for when in first.. {
+                    let folder = Folder::new();
+                    let store = folder.store();
+                    put_in_state(&store, state);
+                    let rule = format!("error={error}:when={when}{more}");
+                    let Some(outputs) = two_refused(call, &rule, &store, &watched) else { break };
+                    reached[at].1 += 1;
+                    let must_refuse = match (state, call) {
+                        ("open folder" | "open record" | "link", _) => true,
+                        ("left", "unlink" | "fchmod") => more == "+" && when == first,
+                        _ => false,
+                    };
+                    for text in wrong_ends(outputs, must_refuse, &store, &watched) {
+                        wrong.push(format!("{state}, {call} {rule}: {text}"));
+                    }
+                }
+            }
+        }
+    }
+    println!("{reached:?}: {} wrong ends", wrong.len());
+    assert!(reached.iter().all(|(_, cases)| *cases > 0), "{reached:?}");
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// Those for zeros without end, for a full disk and for a new terminal, and a disk that does not exist.
+#[test]
+#[ignore = "needs root"]
+fn device_in_place_of_a_file_of_the_store_is_refused_or_replaced() {
+    const FILE: &str = "it is not a file";
+    let watched = Watched::start();
+    for device in [["c", "1", "5"], ["c", "1", "7"], ["c", "5", "2"], ["b", "7", "250"]] {
+        for (suffix, why) in
+            [("", FILE), (".lock", FILE), (".tmp", ""), (".unreadable", ""), (".unsaved-1", "")]
+        {
+            let folder = Folder::new();
+            let store = folder.store();
+            save(&store, &expired("old"));
+            let mut path = store.path(&name()).into_os_string();
+            path.push(suffix);
+            let _ = fs::remove_file(&path);
+            let mut mknod = Command::new("mknod");
+            assert!(mknod.args(["-m", "600"]).arg(&path).args(device).status().unwrap().success());
+            let mut part = part("watched", &store);
+            let child = part.env("SERVER", watched.address.to_string()).spawn().unwrap();
+            let output = stdout(&ended(child, SOON));
+            let case = format!("{device:?} {suffix}: {output}");
+            assert!(said(&output, "WARNED ").is_none(), "{case}");
+            if why.is_empty() {
+                assert_eq!((said(&output, "TOKEN "), watched.requests()), (Some("new"), (1, 1)), "{case}");
+                assert_eq!(access_token(store.load(&name()).unwrap().unwrap().token()), "new", "{case}");
+            } else {
+                let doing = if suffix.is_empty() { "read" } else { "open" };
+                let path = Path::new(&path).display();
+                let text = format!("Store could not {doing} {path}: {why}");
+                assert_eq!(
+                    (said(&output, "REFUSED "), watched.requests()),
+                    (Some(text.as_str()), (0, 0)),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
+/// Runs a role as root of a mount namespace of its own, after these lines of shell.
+fn in_a_namespace(part_name: &str, folder: &Folder, lines: &str) -> String {
+    let part = part(part_name, &folder.store());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c"]).arg(format!("{lines} && exec \"$0\" \"$@\""));
+    command.arg(part.get_program()).args(part.get_args()).env("DISK", &folder.0);
+    command.envs(part.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    stdout(&ended(child, SOON))
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_request_is_sent_when_the_disk_is_full() {
+    let folder = Folder::new();
+    let mount = "mount -t tmpfs -o size=64k,nr_inodes=8,mode=700 none \"$DISK\"";
+    println!("{}", in_a_namespace("no-space", &folder, mount));
+    assert!(!folder.store().folder().exists(), "the disk was not the host's");
+}
+
+fn on_disks_without_space(store: &FileStore) {
+    let ask = |why: Option<&str>| {
+        let source = source(store, Once);
+        match (source.token(Duration::ZERO), why) {
+            (Ok(token), None) => assert_eq!(access_token(&token), "new"),
+            (Err(error), Some(why)) => {
+                assert_eq!(format!("{:?} {error}", error.kind()), no_room(store, why));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(leftovers(store), [""; 0]);
+    };
+    let disk = PathBuf::from(var("DISK"));
+    let full = format!("no storage space; {ELSEWHERE}");
+    save(store, &expired("old"));
+    let filler = disk.join("filler");
+    let more = io::copy(&mut io::repeat(b'x').take(1 << 20), &mut File::create(&filler).unwrap());
+    assert_eq!(more.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    ask(Some(&full));
+    // There is space for the record, but not for the largest answer.
+    File::options().write(true).open(&filler).unwrap().set_len(40 * 1024).unwrap();
+    ask(Some(&full));
+    fs::remove_file(&filler).unwrap();
+    ask(None);
+
+    save(store, &expired("old"));
+    let mut number = 0;
+    while File::create(disk.join(format!("inode-{number}"))).is_ok() {
+        number += 1;
+    }
+    ask(Some(&full));
+    fs::remove_file(disk.join("inode-0")).unwrap();
+    ask(None);
+
+    save(store, &expired("old"));
+    remount("remount,ro");
+    let error = source(store, Once).token(Duration::ZERO).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn files_of_another_user_are_refused() {
+    let why = "it belongs to someone else, or others may write to it: run chown and chmod 700 on it";
+    for (suffix, mode, doing) in [
+        ("json", 0o600, "read"),
+        ("json", 0, "read"),
+        ("json.lock", 0o600, "open"),
+        ("json.lock", 0o666, "open"),
+        // Files of a killed process are removed, whoever owns them.
+        ("json.tmp", 0o600, ""),
+        ("json.unreadable", 0o600, ""),
+    ] {
+        let folder = Folder::new();
+        let store = folder.store();
+        save(&store, &expired("old"));
+        let path = store.path(&name()).with_extension(suffix);
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        let done = store.lock(&name(), Duration::ZERO).and_then(|mut locked| {
+            locked.load()?;
+            locked.prepare()?;
+            locked.save(&expired("new"))
+        });
+        if doing.is_empty() {
+            done.unwrap();
+        } else {
+            refused(done, &format!("could not {doing} {}: {why}", path.display()));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn all_path_checks_run_without_proc() {
+    let folder = Folder::new();
+    println!("{}", in_a_namespace("no-proc", &folder, "mount -t tmpfs none /proc"));
+}
+
+fn without_proc(store: &FileStore) {
+    assert!(!Path::new("/proc/self").exists());
+    let parent = store.folder().parent().unwrap();
+    save(store, &Record::new(living("kept"), 0));
+    assert_eq!(access_token(store.load(&name()).unwrap().unwrap().token()), "kept");
+    let no = |doing: &str, path: &Path, why: &str| format!("could not {doing} {}: {why}", path.display());
+    let others = "it belongs to someone else, or others may write to it: run chown and chmod 700 on it";
+    let above = "others can replace it, because they can write to a folder above it that has no sticky bit: run \
+                 chmod go-w on that, or use another folder";
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let lock = || store.lock(&name(), Duration::ZERO).map(drop);
+
+    let path = store.path(&name());
+    chown(&path, Some(NOBODY), None).unwrap();
+    refused(store.load(&name()), &no("read", &path, others));
+    chown(&path, Some(0), None).unwrap();
+    chown(store.folder(), Some(NOBODY), None).unwrap();
+    refused(store.load(&name()), &no("read", store.folder(), others));
+    refused(lock(), &no("use", store.folder(), others));
+    chown(store.folder(), Some(0), None).unwrap();
+    // If the folder cannot be held open, the checks of its parents are stricter.
+    for bad in [0o777, 0o775, 0o720] {
+        mode(parent, bad);
+        refused(lock(), &no("use", store.folder(), above));
+    }
+    mode(parent, 0o755);
+    chown(parent, Some(NOBODY), None).unwrap();
+    refused(lock(), &no("use", store.folder(), above));
+    mode(parent, 0o1777);
+    chown(parent, Some(0), None).unwrap();
+    lock().unwrap();
+    mode(parent, 0o755);
+    lock().unwrap();
 }
 
 // Other programs.
 
-/// Saves as a program that does not know the lock, and then finds its refresh token used up.
+/// Saves without the lock, as another program may, and then finds its refresh token used up.
 struct Overtaken {
-    flow: ClientAssertion,
+    flow: ClientCredentials,
     path: PathBuf,
     content: Option<Vec<u8>>,
 }
 
 impl Grant for Overtaken {
-    fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, keyfob::Error> {
+    fn token(&self, http: &Transport, previous: Option<&Token>) -> Result<Token, keyfob::Error> {
         if previous.is_some_and(|previous| access_token(previous) == "newer-but-late") {
             return Ok(living("renewed"));
         }
@@ -927,7 +1439,7 @@ impl Grant for Overtaken {
     }
 }
 
-/// Answers everything with `invalid_grant`.
+/// Answers every request with `invalid_grant`.
 fn refusing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -945,7 +1457,7 @@ fn refusing() -> String {
 }
 
 #[test]
-fn a_record_that_another_program_wrote_meanwhile_wins_over_invalid_grant() {
+fn record_written_by_another_program_wins_over_invalid_grant() {
     let (url, folder) = (refusing(), Folder::new());
     let (store, others) = (folder.store(), FileStore::new(folder.0.join("others")));
     let path = store.path(&name());
@@ -956,14 +1468,14 @@ fn a_record_that_another_program_wrote_meanwhile_wins_over_invalid_grant() {
     let login = Err(ErrorKind::LoginRequired);
     for (content, expected) in [
         (Some(written(&Record::new(living("newer"), 0))), Ok("newer")),
-        // Its refresh token is good.
+        // The refresh token of this record is valid.
         (Some(written(&expired("newer-but-late"))), Ok("renewed")),
         (Some(b"{".to_vec()), login),
         (None, login),
     ] {
         save(&store, &expired("old"));
         let before = fs::read(&path).unwrap();
-        let flow = ClientAssertion::new(&url, "client", "k".repeat(32)).unwrap();
+        let flow = ClientCredentials::new(&url, ClientAuth::secret_jwt("client", "k".repeat(32)));
         let overtaken = Overtaken { flow, path: path.clone(), content: content.clone() };
         let token = source(&store, overtaken).token(Duration::ZERO);
         let token = token.as_ref().map(|token| access_token(token)).map_err(keyfob::Error::kind);
@@ -971,7 +1483,7 @@ fn a_record_that_another_program_wrote_meanwhile_wins_over_invalid_grant() {
         let kept = store.load(&name()).unwrap();
         match expected {
             Ok(expected) => assert_eq!(access_token(kept.unwrap().token()), expected),
-            Err(_) if content.is_some() => assert!(kept.is_none(), "put aside"),
+            Err(_) if content.is_some() => assert!(kept.is_none(), "quarantined"),
             Err(_) => assert_eq!(fs::read(&path).unwrap(), before, "nothing was removed"),
         }
     }

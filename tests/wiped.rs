@@ -1,12 +1,14 @@
-//! No buffer of the library's own is given back to the allocator with a secret in it: `tests/support/checking.c` looks at each block
-//! that is freed. What ureq and rustls leave behind is `scripts/leftovers`' to count.
+//! No buffer of the library is freed with a secret in it: `tests/support/checking.c` searches each freed
+//! block. `scripts/leftovers` counts what ureq and rustls leave behind.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 #[path = "support/folder.rs"]
 mod folder;
+mod support;
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,47 +16,90 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use folder::Folder;
-use keyfob::flow::Grant;
+use keyfob::flow::{Grant, Refresh};
 use keyfob::internals::{
-    AssertionKey, callback, client_secret_basic_header, decode_credentials, decode_form_value, decode_record,
-    encode_form, encode_form_value, encode_record, request_target, signed_request, token_answer,
+    AssertionKey, callback, client_secret_basic, decode_credentials, decode_form_value, device_answer,
+    encode_form, encode_form_value, introspection_answer, request_target, signed_request, token_answer,
 };
+use keyfob::ureq::http::HeaderValue;
 use keyfob::{
-    Basic, CachingSource, ClientAuth, ClientCredentials, ClientSecretBasic, Clock, CredentialsFile, Error,
-    Http, Record, RecordName, Secret, Token, TokenSource as _, TokenStore as _,
+    AgentBuilder, AppCredentials, Auth, Basic, CachingSource, ClientAuth, Clock, CredentialsFile, Error,
+    Record, RecordName, Secret, Token, TokenSource as _, TokenStore as _, Transport,
 };
+use keyfob_sandbox::TlsFront;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use support::*;
 
-/// With all that has to be escaped somewhere.
+/// A secret with characters that some encodings must escape.
 const MARK: &str = r#"m4rk-Vq7~Zr2 w+/x="Kp9\Lw8_pQ.Hd3"#;
-/// So many bytes in a row are too many (`DESIGN.md`).
+/// The length of a connection's buffers.
+const BUFFER: usize = 20 * 1024;
+/// The number of consecutive bytes that counts as a leak (see `DESIGN.md`).
 const PIECE: usize = 12;
 const NOW: u64 = 1_700_000_000;
 
 #[test]
-fn no_block_is_freed_with_a_secret_in_it() {
-    let told = run("what_the_library_does_with_secrets");
-    let [freed, dirty] = counts(&told);
-    assert!(freed > 500, "{told}");
-    assert_eq!(dirty, 0, "{told}");
+fn no_memory_block_is_freed_with_a_secret_in_it() {
+    let report = run("child_that_uses_the_library", &[]);
+    let [freed, dirty] = counts(&report);
+    assert!(freed > 500, "{report}");
+    assert_eq!(dirty, 0, "{report}");
 }
 
 #[test]
-fn the_checking_allocator_sees_what_is_not_wiped() {
-    let told = run("what_a_careless_program_does");
-    let [_, dirty] = counts(&told);
-    // As it is, grown, in base64, percent-encoded, and in JSON.
-    assert!((5..15).contains(&dirty), "{told}");
+fn checking_allocator_detects_unwiped_secrets() {
+    let report = run("child_that_wipes_nothing", &[]);
+    let [_, dirty] = counts(&report);
+    // Raw, in a buffer that grew, in base64, percent-encoded, and in JSON.
+    assert!((5..15).contains(&dirty), "{report}");
 }
 
-fn counts(told: &str) -> [u64; 2] {
-    let line = told.lines().find(|line| line.contains(" blocks freed, ")).unwrap_or_else(|| panic!("{told}"));
+/// Its answers are longer than the requests, and full of a part of the mark. As a proxy it refuses.
+fn server() -> Server {
+    let token = visible(MARK);
+    let note = token.repeat(100);
+    let body = format!(r#"{{"note":"{note}","access_token":"{token}","token_type":"bearer"}}"#);
+    Server::answering(move |request| match request.method() {
+        "CONNECT" => answer(403, "", ""),
+        _ => answer(200, "", &body),
+    })
+}
+
+#[test]
+fn no_buffer_of_a_connection_is_freed_with_a_secret_in_it() {
+    let server = server();
+    let report = run("child_that_makes_exchanges", &[("SERVER", &server.origin())]);
+    assert_eq!(counts(&report)[1], 0, "{report}");
+    assert_eq!(server.requests().len(), 4, "{report}");
+
+    // The TLS library does not wipe its own buffers, nor ureq the password of a proxy. These are shorter.
+    let front = TlsFront::start(([127, 0, 0, 1], server.port()).into(), true);
+    let ca_file = front.ca_file().to_str().unwrap();
+    let over_tls = [("SERVER", front.origin()), ("CA_FILE", ca_file.to_owned())];
+    for (proxy, requests) in [(None, 4), (Some(server.origin()), 1), (Some(front.origin()), 1)] {
+        let before = server.requests().len();
+        let mut variables: Vec<_> = over_tls.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.extend(proxy.as_deref().map(|proxy| ("PROXY", proxy)));
+        let report = run("child_that_makes_exchanges", &variables);
+        assert_eq!(server.requests().len() - before, requests, "{report}");
+        assert!(counts(&report)[1] < 20, "all are listed: {report}");
+        let blocks =
+            report.lines().filter_map(|line| line.split_once(" in a block of ")?.1.split(' ').next());
+        for length in blocks {
+            assert!(length.parse::<usize>().unwrap() < BUFFER, "{report}");
+        }
+    }
+}
+
+fn counts(report: &str) -> [u64; 2] {
+    let line =
+        report.lines().find(|line| line.contains(" blocks freed, ")).unwrap_or_else(|| panic!("{report}"));
     let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
     std::array::from_fn(|_| numbers.next().expect(line))
 }
 
 /// Runs an ignored test of this file in a process of its own, with the checking allocator.
-fn run(test: &str) -> String {
+fn run(test: &str, variables: &[(&str, &str)]) -> String {
     let folder = Folder::new();
     let (source, library) = ("tests/support/checking.c", folder.join("checking.so"));
     let root = env!("CARGO_MANIFEST_DIR");
@@ -66,14 +111,15 @@ fn run(test: &str) -> String {
         .env("LD_PRELOAD", &library)
         .env("CHECKING_PIECES", pieces())
         .env("MARK", MARK)
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-    told
+    let report = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && report.contains("1 passed"), "{report}");
+    report
 }
 
-/// All pieces of it: as it is, in base64 however it falls, in JSON, percent-encoded, and as a form has it.
+/// All pieces of the secret: raw, in base64 at each offset, in JSON, percent-encoded, and form-encoded.
 fn pieces() -> String {
     let windows = |text: &[u8], len: usize| text.windows(len).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let json = serde_json::to_string(MARK).unwrap();
@@ -93,9 +139,16 @@ fn pieces() -> String {
     pieces.iter().map(hex).collect::<Vec<_>>().join(",")
 }
 
-/// The mark, in memory that is never given back.
+/// The mark, in memory that is never freed.
 fn mark() -> &'static str {
     std::env::var("MARK").expect("run by the tests above").leak()
+}
+
+/// The characters of the mark that a token and its JSON may contain, in memory that is never freed.
+fn visible(mark: &str) -> &'static str {
+    let mut token = String::with_capacity(mark.len());
+    token.extend(mark.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')));
+    token.leak()
 }
 
 /// A text with the mark in place of `%`, in a buffer that never grows.
@@ -112,7 +165,7 @@ fn with_mark(template: &str, mark: &str) -> Secret {
 
 #[test]
 #[ignore = "run by the test above, in a process of its own"]
-fn what_a_careless_program_does() {
+fn child_that_wipes_nothing() {
     let mark = mark();
     let mut text = mark.to_owned();
     text.push_str(&"x".repeat(1000));
@@ -125,7 +178,7 @@ fn what_a_careless_program_does() {
 
 #[test]
 #[ignore = "run by the test above, in a process of its own"]
-fn what_the_library_does_with_secrets() {
+fn child_that_uses_the_library() {
     let mark = mark();
     let json: &'static str = serde_json::to_string(mark).unwrap().leak();
     let json = &json[1..json.len() - 1];
@@ -133,10 +186,46 @@ fn what_the_library_does_with_secrets() {
     forms(mark);
     assertions(mark);
     answers(mark, json);
+    device_answers(json);
     callbacks(mark);
     records(mark);
     credentials(mark, json);
     sources(mark);
+}
+
+#[test]
+#[ignore = "run by the test above, in a process of its own"]
+fn child_that_makes_exchanges() {
+    let mark = mark();
+    let origin = std::env::var("SERVER").unwrap();
+    let mut http = Transport::new().with_buffer_sizes(BUFFER, BUFFER);
+    if let Ok(file) = std::env::var("CA_FILE") {
+        http = http.with_ca_file(file);
+    }
+    if let Ok(proxy) = std::env::var("PROXY") {
+        let password = percent_encode(mark.as_bytes(), NON_ALPHANUMERIC);
+        http = http.with_proxy(proxy.replace("//", &format!("//user:{password}@")));
+    }
+    let flow = Refresh::new(format!("{origin}/token"), ClientAuth::secret_post("id", mark));
+    match flow.run(&http, &token(mark)) {
+        Ok(tokens) => drop(tokens),
+        Err(error) => return assert!(error.to_string().contains("proxy"), "{error}"),
+    }
+
+    // ureq frees the values of header fields unwiped, so these are static.
+    let field = |text: &str, length: usize| HeaderValue::from_static(text.repeat(length / text.len()).leak());
+    let (filler, field) = (field("a", BUFFER / 3 * 2), field(visible(mark), BUFFER / 2));
+    let auth = Auth::Basic(Basic::new("a", "b").unwrap());
+    let agent = AgentBuilder::new(http, auth).origin(&origin).build().unwrap();
+    for _ in 0..3 {
+        // The second field does not fit beside the first one, so ureq begins to write it twice.
+        let request = agent.get(&origin).header("a", filler.clone()).header("b", field.clone());
+        let mut body = request.call().unwrap().into_body().into_reader();
+        while body.read(&mut [0; 4096]).unwrap() > 0 {}
+    }
+    // A connection with smaller buffers, where it fits into none.
+    let request = agent.get(&origin).header("b", field).config().output_buffer_size(BUFFER / 4).build();
+    request.call().unwrap_err();
 }
 
 fn clients(mark: &str) {
@@ -146,10 +235,14 @@ fn clients(mark: &str) {
     assert!(!shown.contains(mark));
     for name in ["id", "name with spaces"] {
         drop(Basic::new(name, mark).unwrap().clone());
-        let basic = ClientSecretBasic::new(name, mark).unwrap();
-        drop(client_secret_basic_header(&basic).clone());
-        for client in [ClientAuth::basic(name, mark).unwrap(), ClientAuth::body(name, mark).unwrap()] {
-            drop(signed_request(&client, &[("refresh_token", mark.as_bytes()), ("scope", b"a b")]));
+        drop(client_secret_basic(name, &secret));
+        for client in [
+            ClientAuth::secret_basic(name, mark),
+            ClientAuth::secret_post(name, mark),
+            ClientAuth::secret_jwt(name, mark).allow_short_key(),
+        ] {
+            let request = signed_request(&client, &[("refresh_token", mark.as_bytes()), ("scope", b"a b")]);
+            drop(request.unwrap());
             drop(format!("{client:?}"));
         }
     }
@@ -174,10 +267,7 @@ fn assertions(mark: &str) {
 fn answers(mark: &str, json: &str) {
     let clock = clock();
     let sent = Secret::from(mark);
-    // Visible ASCII, as a token has to be, part of it escaped.
-    let mut token = String::with_capacity(mark.len());
-    token.extend(mark.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')));
-    let token: &'static str = token.leak();
+    let token = visible(mark);
     let bodies = [
         with_mark(
             r#"{"access_token":"%","token_type":"Bearer","expires_in":3600,"refresh_token":"%","scope":"a"}"#,
@@ -185,6 +275,10 @@ fn answers(mark: &str, json: &str) {
         ),
         with_mark(r#"{"access_token":"\u006d%","token_type":"bearer","refresh_token":"%\/"}"#, token),
         with_mark(r#"{"access_token":"%","access_token":"%"}"#, json),
+        with_mark(
+            r#"{"refresh_token":"%","refresh\u005ftoken":"%","access_token":"%","access_token":"a","token_type":"bearer"}"#,
+            json,
+        ),
         with_mark(r#"{"access_token":"%","token_type":"mac","client_secret":"%"}"#, json),
         with_mark(r#"{"access_token":"%","token_type":"Bearer","expires_in":"%"}"#, json),
         with_mark(
@@ -198,7 +292,7 @@ fn answers(mark: &str, json: &str) {
         with_mark("no JSON: %", mark),
     ];
     for body in bodies {
-        for client in [ClientAuth::basic("id", mark).unwrap(), ClientAuth::body("id", mark).unwrap()] {
+        for client in [ClientAuth::secret_basic("id", mark), ClientAuth::secret_post("id", mark)] {
             for status in [200, 400, 401, 503] {
                 match token_answer(status, body.clone(), &client, &sent, &clock) {
                     Ok(token) => drop((token.authorization(), token.clone(), format!("{token:?}"))),
@@ -206,6 +300,19 @@ fn answers(mark: &str, json: &str) {
                 }
             }
         }
+    }
+}
+
+fn device_answers(json: &str) {
+    for rest in [
+        r#""user_code":"A","verification_uri":"https://as.example/","expires_in":60}"#,
+        r#""user_code":7,"expires_in":0}"#,
+        r#""device_code":"%","verification_uri":"https://as.example/%"}"#,
+        r#""active":true,"scope":"a"}"#,
+    ] {
+        let body = with_mark(&format!(r#"{{"device_code":"%",{rest}"#), json);
+        drop(device_answer(&body));
+        drop(introspection_answer(&body));
     }
 }
 
@@ -228,27 +335,28 @@ fn callbacks(mark: &str) {
             &format!("GET /callback?{} HTTP/1.1\r\nHost: 127.0.0.1:80\r\nCookie: %\r\n\r\n", "%"),
             query.expose_str().unwrap(),
         );
-        let _ = request_target(request.expose(), "127.0.0.1:80".parse().unwrap());
+        let _ = request_target(request.expose(), 10, "127.0.0.1:80");
     }
 }
 
 fn token(mark: &str) -> Token {
-    let mut access = String::with_capacity(mark.len());
-    access.extend(mark.chars().filter(char::is_ascii_graphic));
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    let token = Token::new(access, now).unwrap().with_refresh_token(mark);
+    let token = Token::new(visible(mark), now).unwrap().with_refresh_token(mark);
     token.with_expires_at(now + Duration::from_secs(3600)).with_scope("a b")
 }
 
 fn records(mark: &str) {
     let name = RecordName::new("test", "https://as.example/token", "id").unwrap();
     let record = Record::new(token(mark), -3);
-    let content = encode_record(&name, &record);
-    // One that outgrows its buffer.
-    drop(encode_record(&name, &Record::new(token(mark).with_scope("a ".repeat(5000)), 0)));
-    drop(decode_record(&content, &name).unwrap().expect("the record").clone());
-    drop(decode_record(&content, &RecordName::new("test", "https://as.example/token", "other").unwrap()));
-    drop(decode_record(&Secret::from(content.expose()[..content.expose().len() - 9].to_vec()), &name));
+    let content = record.to_bytes(&name);
+    // A record that outgrows its buffer.
+    drop(Record::new(token(mark).with_scope("a ".repeat(5000)), 0).to_bytes(&name));
+    drop(Record::from_bytes(&name, &content).unwrap().expect("the record").clone());
+    drop(Record::from_bytes(
+        &RecordName::new("test", "https://as.example/token", "other").unwrap(),
+        &content,
+    ));
+    drop(Record::from_bytes(&name, &Secret::from(content.expose()[..content.expose().len() - 9].to_vec())));
 
     let folder = Folder::new();
     let store = folder.store();
@@ -265,7 +373,7 @@ fn records(mark: &str) {
 fn credentials(mark: &str, json: &str) {
     let answer = with_mark(r#"{"client_id":"id","client_secret":"%","note":"%"}"#, json);
     drop(decode_credentials(answer.expose()).expect("credentials").clone());
-    drop(ClientCredentials::new("id", mark).unwrap());
+    drop(AppCredentials::new("id", mark).unwrap());
     let folder = Folder::new();
     let file = CredentialsFile::new(folder.join("app_credentials.json"));
     file.prepare(false).unwrap().save(answer.expose()).unwrap();
@@ -277,7 +385,7 @@ fn credentials(mark: &str, json: &str) {
 struct Mint(&'static str);
 
 impl Grant for Mint {
-    fn token(&self, _: &Http, _: Option<&Token>) -> Result<Token, Error> {
+    fn token(&self, _: &Transport, _: Option<&Token>) -> Result<Token, Error> {
         Ok(token(self.0))
     }
 }
@@ -286,7 +394,7 @@ fn sources(mark: &'static str) {
     let folder = Folder::new();
     let name = RecordName::new("test", "https://as.example/token", "id").unwrap();
     for stored in [false, true] {
-        let mut source = CachingSource::new(Http::new().with_clock(clock()), Mint(mark));
+        let mut source = CachingSource::new(Transport::new().with_clock(clock()), Mint(mark));
         if stored {
             source = source.with_store(Arc::new(folder.store()), name.clone());
         }

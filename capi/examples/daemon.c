@@ -1,7 +1,10 @@
-// Threads that share one client, as a daemon's do: cc -pthread daemon.c $(pkg-config --cflags --libs keyfob)
+// Threads that share one client, as in a daemon: cc -pthread daemon.c $(pkg-config --cflags --libs keyfob)
 //
-// Each asks the API once a second, for so many seconds. There is one token for all of them, renewed in time by whichever
-// thread comes first; the others go on with the old one meanwhile.
+// Usage: daemon SERVICE PATH SECONDS
+//
+// The service is built in, or described by config.toml. Each thread requests PATH from its API once a second.
+// All threads use one token. The first thread that needs a new token renews it; the others use the old token in
+// the meantime.
 
 #include <keyfob.h>
 #include <pthread.h>
@@ -12,12 +15,23 @@
 
 #define THREADS 4
 
-static int seconds;
+struct work {
+    keyfob_client *client;
+    const char *path;
+    int seconds;
+};
+
+// A log record is one line, and never holds a secret.
+static void print_log(int level, const char *text, size_t len, void *unused) {
+    static const char *levels[] = {"", "error", "warning", "info", "debug"};
+    (void)unused;
+    fprintf(stderr, "%s: %.*s\n", levels[level], (int)len, text);
+}
 
 static void renewed(const keyfob_token *token, void *unused) {
     (void)unused;
-    // Never the token itself.
-    fprintf(stderr, "a new token, good for %ld s\n", (long)(token->expires_at - token->obtained_at));
+    // Never print the token itself.
+    fprintf(stderr, "a new token, valid for %ld s\n", (long)(token->expires_at - token->obtained_at));
 }
 
 static int count(const char *data, size_t len, void *sum) {
@@ -26,16 +40,17 @@ static int count(const char *data, size_t len, void *sum) {
     return 0;
 }
 
-static void *work(void *client) {
-    const char *path = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
-    for (int second = 0; second < seconds; second++) {
+static void *run(void *argument) {
+    const struct work *work = argument;
+    for (int second = 0; second < work->seconds; second++) {
         keyfob_error error;
         size_t sum = 0;
-        keyfob_status status = keyfob_get(client, path, strlen(path), count, &sum, NULL, &error);
+        keyfob_status status = keyfob_request(work->client, "GET", 3, work->path, strlen(work->path), NULL, 0,
+                                              NULL, 0, count, &sum, NULL, &error);
         if (status == KEYFOB_OK) {
             printf("%zu bytes\n", sum);
         } else {
-            // A daemon does not give up over one failure. What a person has to do is another matter.
+            // A daemon continues after a failure, unless a person has to act.
             fprintf(stderr, "%s: %s\n", keyfob_status_name(status), error.message);
             if (status == KEYFOB_LOGIN_REQUIRED || status == KEYFOB_NO_CREDENTIALS) {
                 exit(1);
@@ -46,27 +61,45 @@ static void *work(void *client) {
     return NULL;
 }
 
+static keyfob_status make_client(const char *service, keyfob_client **client, keyfob_error *error) {
+    keyfob_options *options;
+    keyfob_status status = keyfob_set_log(4, print_log, NULL, error);
+    if (status == KEYFOB_OK) {
+        status = keyfob_options_new(&options, error);
+    }
+    if (status == KEYFOB_OK) {
+        status = keyfob_options_set_on_renewed(options, renewed, NULL, error);
+        if (status == KEYFOB_OK) {
+            status = keyfob_client_from_config(service, strlen(service), options, client, error);
+        }
+        keyfob_options_free(options);
+    }
+    return status;
+}
+
 int main(int argc, char **argv) {
     pthread_t threads[THREADS];
-    keyfob_options *options;
-    keyfob_client *client;
+    struct work work;
     keyfob_error error;
 
-    seconds = argc > 1 ? atoi(argv[1]) : 3600;
-    if (keyfob_options_new(&options, &error) || keyfob_options_set_on_renewed(options, renewed, NULL, &error) ||
-        keyfob_spatiafi_from_env(options, &client, &error)) {
-        fprintf(stderr, "%s\n", error.message);
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s SERVICE PATH SECONDS\n", argv[0]);
+        return 2;
+    }
+    work.path = argv[2];
+    work.seconds = atoi(argv[3]);
+    if (make_client(argv[1], &work.client, &error) != KEYFOB_OK) {
+        fprintf(stderr, "%s: %s\n", keyfob_status_name(error.status), error.message);
         return 1;
     }
-    keyfob_options_free(options);
     for (int i = 0; i < THREADS; i++) {
-        if (pthread_create(&threads[i], NULL, work, client) != 0) {
+        if (pthread_create(&threads[i], NULL, run, &work) != 0) {
             return 1;
         }
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    keyfob_client_free(client);
+    keyfob_client_free(work.client);
     return 0;
 }

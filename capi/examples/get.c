@@ -1,7 +1,7 @@
 // A signed GET without any other library: cc get.c $(pkg-config --cflags --libs keyfob)
 //
-// The credentials come from the environment (SPATIAFI_CLIENT_ID, SPATIAFI_CLIENT_SECRET) or from the file of the official
-// Python client. The answer goes to standard output.
+// The credentials are read from the environment (SPATIAFI_CLIENT_ID, SPATIAFI_CLIENT_SECRET) or from the file
+// of the official Python client. The answer is printed to standard output.
 
 #include <keyfob.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
 
     keyfob_status status = keyfob_spatiafi_from_env(NULL, &client, &error);
     if (status == KEYFOB_OK) {
-        status = keyfob_get(client, url, strlen(url), print, stdout, NULL, &error);
+        status = keyfob_request(client, "GET", 3, url, strlen(url), NULL, 0, NULL, 0, print, stdout, NULL, &error);
         keyfob_client_free(client);
     }
     if (status != KEYFOB_OK) {

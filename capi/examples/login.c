@@ -1,8 +1,8 @@
-// A person logs in at Spacebring with a browser, once; the next run goes on with the stored tokens:
+// A person logs in at Spacebring with a browser, once. The next run uses the stored tokens:
 // cc login.c $(pkg-config --cflags --libs keyfob)
 //
-// SPACEBRING_CLIENT_ID, SPACEBRING_CLIENT_SECRET and SPACEBRING_NETWORK_ID come from the environment. With `--paste` the
-// browser may be on another machine, with `--revoke` the login is ended.
+// SPACEBRING_CLIENT_ID, SPACEBRING_CLIENT_SECRET and SPACEBRING_NETWORK_ID are read from the environment.
+// With `--paste` the browser may be on another machine. With `--revoke` the login is revoked at the end.
 
 #include <keyfob.h>
 #include <stdio.h>
@@ -26,8 +26,8 @@ static keyfob_status log_in(keyfob_client *client, int paste, keyfob_error *erro
         fprintf(stderr, "open %s\n", url);
         if (paste) {
             fprintf(stderr, "then paste the address that the browser ends at:\n");
-            char callback[4096] = "";
-            // What cannot be read is no callback URL either.
+            static char callback[65538];
+            // If nothing can be read, the address is empty and `keyfob_login_finish` refuses it.
             (void)!fgets(callback, sizeof callback, stdin);
             status = keyfob_login_finish(login, callback, strcspn(callback, "\n"), error);
         } else {
@@ -41,20 +41,28 @@ static keyfob_status log_in(keyfob_client *client, int paste, keyfob_error *erro
 int main(int argc, char **argv) {
     const char *path = "/locations/v1";
     const char *option = argc > 1 ? argv[1] : "";
+    keyfob_options *options;
     keyfob_client *client;
     keyfob_error error;
 
-    keyfob_status status = keyfob_spacebring_partner_from_env(NULL, &client, &error);
+    keyfob_status status = keyfob_options_new(&options, &error);
     if (status == KEYFOB_OK) {
-        status = keyfob_get(client, path, strlen(path), print, stdout, NULL, &error);
+        status = keyfob_options_set_text(options, "auth", 4, "oauth2", 6, &error);
+        if (status == KEYFOB_OK) {
+            status = keyfob_client_from_config("spacebring", 10, options, &client, &error);
+        }
+        keyfob_options_free(options);
+    }
+    if (status == KEYFOB_OK) {
+        status = keyfob_request(client, "GET", 3, path, strlen(path), NULL, 0, NULL, 0, print, stdout, NULL, &error);
         if (status == KEYFOB_LOGIN_REQUIRED) {
             status = log_in(client, strcmp(option, "--paste") == 0, &error);
             if (status == KEYFOB_OK) {
-                status = keyfob_get(client, path, strlen(path), print, stdout, NULL, &error);
+                status = keyfob_request(client, "GET", 3, path, strlen(path), NULL, 0, NULL, 0, print, stdout, NULL, &error);
             }
         }
         if (status == KEYFOB_OK && strcmp(option, "--revoke") == 0) {
-            status = keyfob_spacebring_revoke(client, &error);
+            status = keyfob_revoke(client, &error);
         }
         keyfob_client_free(client);
     }

@@ -1,4 +1,4 @@
-// Nanoseconds for each keyfob_authorization while the token lives: one line for each round, as they are asked for on standard
+// Nanoseconds for each keyfob_authorization while the token is valid: one line for each round, as they are asked for on standard
 // input. The Rust side is examples/overhead.rs.
 
 #define _POSIX_C_SOURCE 200809L

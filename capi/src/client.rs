@@ -1,147 +1,203 @@
-//! What a `keyfob_client` and a `keyfob_login` are.
+//! The value behind `keyfob_client`: a service of the library.
 
 use std::io::Read as _;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use keyfob::spacebring::{Customer, Partner, REDIRECT_URI, credentials_from_env};
-use keyfob::ureq::{self, Agent};
-use keyfob::{
-    AgentBuilder, CachingSource, ClientCredentials, ErrorKind, Secret, SpatiaFi, Token, TokenSource as _,
-    classify, classify_answer, flow, spatiafi,
-};
+use keyfob::flow::PendingLogin;
+use keyfob::ureq::{self, Agent, AsSendBody as _, http};
+use keyfob::{ErrorKind, Secret, Service, Token, TokenSource as _, spatiafi};
+use keyfob_config::{Catalog, Credentials, Host, KnownService, Secrets, Way};
 
 use crate::failure::{Failure, keyfob_status};
-use crate::options::{Renewed, Settings};
+use crate::options::{Options, Renewed};
+
+/// A request to an API.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// A whole URL, or a path from "/" on.
+    pub url: &'a str,
+    /// Empty for none.
+    pub content_type: &'a str,
+    pub body: Option<&'a [u8]>,
+}
+
+impl Request<'_> {
+    /// Returns the request with its whole URL, and without its body.
+    fn head(&self, api_url: &str) -> Result<http::Request<()>, Failure> {
+        let method = match http::Method::from_bytes(self.method.as_bytes()) {
+            Ok(method) if method != http::Method::CONNECT => method,
+            _ => {
+                return Err(Failure::invalid(
+                    "the method is no method of HTTP for an API: pass one such as GET or POST",
+                ));
+            }
+        };
+        let whole =
+            if self.url.starts_with('/') { api_url.to_owned() + self.url } else { self.url.to_owned() };
+        let url: http::Uri = whole.parse().map_err(|_| {
+            Failure::invalid(
+                "the URL is no URL: it is empty, incomplete, or holds what must be percent-encoded",
+            )
+        })?;
+        let mut request = http::Request::builder().method(method).uri(url);
+        if !self.content_type.is_empty() {
+            let value = http::HeaderValue::from_str(self.content_type)
+                .map_err(|_| Failure::invalid("the content type holds a control character: remove it"))?;
+            request = request.header(http::header::CONTENT_TYPE, value);
+        }
+        if let Some(body) = self.body {
+            // The agent measures short bodies only.
+            request = request.header(http::header::CONTENT_LENGTH, body.len());
+        }
+        request.body(()).map_err(|error| keyfob::Error::from(ureq::Error::from(error)).into())
+    }
+}
 
 /// A service and the credentials for it.
-pub enum Client {
-    SpatiaFi { spatiafi: Box<SpatiaFi>, signed: Signed },
-    Customer { customer: Box<Customer>, agent: Agent },
-    Partner(Arc<PartnerClient>),
-}
-
-/// A source of tokens, and an agent that signs with them.
 #[derive(Clone)]
-pub struct Signed {
-    source: Arc<CachingSource>,
+pub struct Client {
+    catalog: Arc<Catalog>,
+    service: Service,
     agent: Agent,
+    /// The `Authorization` value of a service without tokens.
+    basic: Option<Arc<Secret>>,
+    on_renewed: Option<Renewed>,
+    /// The warnings that were given while the secrets were read.
+    warnings: Arc<Vec<String>>,
 }
 
-/// A partner has tokens only after a login.
-pub struct PartnerClient {
-    partner: Partner,
-    call_timeout: Option<Duration>,
-    on_renewed: Option<Renewed>,
-    signed: RwLock<Option<Signed>>,
+/// The [`Host`] of secrets in a program that has loaded this library. Collects warnings.
+struct Program {
+    allows_commands: bool,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Host for Program {
+    fn warn(&self, text: &str) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    fn refuses_commands(&self) -> Option<&'static str> {
+        let why = "the option allow_commands is not set: set it, or name a file";
+        (!self.allows_commands).then_some(why)
+    }
 }
 
 impl Client {
-    pub fn spatiafi(mut spatiafi: SpatiaFi, settings: &Settings) -> Result<Self, Failure> {
-        spatiafi = spatiafi.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
-        if let Some((store, profile)) = settings.store()? {
-            spatiafi = spatiafi.with_store(store, &profile);
+    /// Makes a client from options alone.
+    pub fn new(service: &str, options: &Options) -> Result<Self, Failure> {
+        Self::with(Catalog::WITHOUT_ENVIRONMENT, service, options)
+    }
+
+    /// Makes a client from options, the environment, and the configuration file.
+    pub fn from_config(service: &str, mut options: Options) -> Result<Self, Failure> {
+        options.from_env = true;
+        Self::with(Catalog::from_env()?, service, &options)
+    }
+
+    /// Makes a client from options and the environment.
+    pub fn from_env(service: &str, mut options: Options) -> Result<Self, Failure> {
+        options.from_env = true;
+        Self::with(Catalog::EMPTY, service, &options)
+    }
+
+    /// Makes a client with these credentials.
+    pub fn with_credentials(
+        service: &str,
+        client_id: &str,
+        client_secret: &Secret,
+        options: &Options,
+    ) -> Result<Self, Failure> {
+        let mut options = options.clone();
+        options.service.set_client(client_id, client_secret);
+        Self::new(service, &options)
+    }
+
+    fn with(catalog: Catalog, name: &str, options: &Options) -> Result<Self, Failure> {
+        let catalog = catalog.with_options(name, &options.service)?;
+        let known = catalog.service(name).ok_or_else(|| unknown(&catalog, name))?;
+        let host = Program { allows_commands: options.allows_commands(), warnings: Mutex::default() };
+        let secrets = Secrets::new(&catalog, &host);
+        let mut builder = known.builder(Way::Requests, Credentials::Read(&secrets), options.transport()?)?;
+        if builder.needs_login()
+            && let Some(scope) = known.scope()?
+        {
+            builder = builder.scope(scope);
         }
-        let source = Arc::new(observed(spatiafi.source()?, settings.on_renewed.as_ref()));
-        let agent = agent(spatiafi.agent_builder(source.clone())?, settings.call_timeout)?;
-        Ok(Self::SpatiaFi { spatiafi: Box::new(spatiafi), signed: Signed { source, agent } })
-    }
-
-    pub fn spatiafi_from_env(settings: Settings) -> Result<Self, Failure> {
-        let spatiafi = match ClientCredentials::from_env("SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET")? {
-            Some(credentials) => SpatiaFi::new(credentials),
-            None => SpatiaFi::from_file()?,
+        if builder.has_tokens()
+            && let Some((store, profile)) = options.store()?
+        {
+            builder = builder.store(store).profile(profile);
+        }
+        if let Some(call) = options.on_renewed.clone() {
+            builder = builder.on_renewed(move |token| call(token));
+        }
+        let service = known.build(builder)?;
+        if is_login(&service) {
+            // Uses the tokens of an earlier login if the store has any.
+            service.source().resume()?;
+        }
+        let builder = match options.duration("request_timeout_ms") {
+            Some(timeout) => service.agent_builder().deadline(timeout),
+            None => service.agent_builder(),
         };
-        Self::spatiafi(spatiafi, &Settings { from_env: true, ..settings })
+        let basic = match service.record_name() {
+            Some(_) => None,
+            None => Some(Arc::new(service.authorization()?)),
+        };
+        let agent = builder.status_as_error(false).build()?;
+        let warnings = host.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let on_renewed = options.on_renewed.clone();
+        let (catalog, warnings) = (Arc::new(catalog), Arc::new(warnings));
+        Ok(Self { catalog, service, agent, basic, on_renewed, warnings })
     }
 
-    /// Makes app credentials, which `save` keeps, and goes on with them.
+    /// Makes app credentials, which `save` keeps, and a client with them.
     pub fn spatiafi_login(
         username: &str,
         password: Secret,
-        settings: &Settings,
+        options: &Options,
         save: Option<impl FnOnce(&[u8]) -> std::io::Result<()>>,
     ) -> Result<Self, Failure> {
-        // Tried on a client that asks for nothing: what the server makes, it makes once.
-        Self::spatiafi(SpatiaFi::new(ClientCredentials::new("checked", "-".repeat(32))?), settings)?;
-        let mut login = spatiafi::Login::new(username, password).with_http(settings.http()?);
-        if let Some(url) = &settings.auth_url {
+        let with =
+            |id: &str, secret: &Secret| Self::with_credentials(spatiafi::SPATIAFI.name, id, secret, options);
+        // First makes a client that sends nothing, so that bad options are found before the server creates the credentials, which it does
+        // only once.
+        with("checked", &Secret::from("-".repeat(32)))?;
+        let mut login = spatiafi::Registration::new(username, password).with_transport(options.transport()?);
+        if let Some(url) = options.service.text("auth_url") {
             login = login.with_auth_url(url);
         }
         let credentials = match save {
             Some(save) => login.run_with(save)?,
             None => login.run(&spatiafi::credentials_file()?, false).map_err(unsaved)?,
         };
-        Self::spatiafi(SpatiaFi::new(credentials), settings)
+        with(credentials.client_id(), credentials.client_secret())
     }
 
-    pub fn customer(customer: Customer, settings: &Settings) -> Result<Self, Failure> {
-        let customer =
-            customer.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
-        let agent = agent(customer.agent_builder()?, settings.call_timeout)?;
-        Ok(Self::Customer { customer: Box::new(customer), agent })
-    }
-
-    pub fn customer_from_env(settings: Settings) -> Result<Self, Failure> {
-        let (id, secret) = credentials_from_env()?;
-        Self::customer(Customer::new(&id, secret)?, &Settings { from_env: true, ..settings })
-    }
-
-    /// With the tokens of an earlier login, if the store has any.
-    pub fn partner(mut partner: Partner, settings: &Settings) -> Result<Self, Failure> {
-        partner = partner.with_http(settings.http()?).with_variables(&|name| settings.variable(name))?;
-        if let Some((store, profile)) = settings.store()? {
-            partner = partner.with_store(store, &profile)?;
-        }
-        if settings.without_state {
-            partner = partner.without_state();
-        }
-        if settings.without_pkce {
-            partner = partner.without_pkce();
-        }
-        if settings.without_redirect_uri {
-            partner = partner.without_redirect_uri();
-        }
-        let stored = partner.stored_source()?;
-        let client = PartnerClient {
-            partner,
-            call_timeout: settings.call_timeout,
-            on_renewed: settings.on_renewed.clone(),
-            signed: RwLock::new(None),
-        };
-        if let Some(source) = stored {
-            client.sign_with(source)?;
-        }
-        Ok(Self::Partner(Arc::new(client)))
-    }
-
-    pub fn partner_from_env(settings: Settings) -> Result<Self, Failure> {
-        let (id, secret) = credentials_from_env()?;
-        Self::partner(Partner::new(&id, secret, REDIRECT_URI)?, &Settings { from_env: true, ..settings })
-    }
-
-    /// The value of an `Authorization` header, in two parts. Made here without `Token::authorization`, which allocates.
+    /// Returns the value of an `Authorization` header in two parts, without `Token::authorization`, which allocates.
     pub fn authorization<T>(
         &self,
         min_valid: Duration,
         take: impl FnOnce(&[u8], &[u8]) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        match self {
-            Self::Customer { customer, .. } => take(b"", customer.authorization().expose()),
-            _ => take(b"Bearer ", self.token(min_valid)?.access_token().expose()),
+        match &self.basic {
+            Some(authorization) => take(b"", authorization.expose()),
+            None => take(b"Bearer ", self.token(min_valid)?.access_token().expose()),
         }
     }
 
     pub fn token(&self, min_valid: Duration) -> Result<Arc<Token>, Failure> {
-        Ok(match self {
-            Self::SpatiaFi { signed, .. } => signed.source.token(min_valid),
-            _ => self.source()?.token(min_valid),
-        }?)
+        self.check_tokens()?;
+        self.service.source().token(min_valid).map_err(|error| self.explain(error))
     }
 
-    /// The server refused this one, or, without one, that which is in use.
+    /// Notes that the server has refused this token, or the current one if none is given.
     pub fn invalidate(&self, used: Option<Secret>) -> Result<(), Failure> {
-        let source = self.source()?;
+        self.check_tokens()?;
+        self.check_login()?;
+        let source = self.service.source();
         match used {
             Some(used) => source.invalidate(&Token::new(used, SystemTime::UNIX_EPOCH)?),
             None => {
@@ -153,204 +209,190 @@ impl Client {
         Ok(())
     }
 
-    /// Gets a new token now.
+    /// Obtains a new token now.
     pub fn refresh(&self) -> Result<(), Failure> {
-        self.source()?.renew()?;
-        Ok(())
+        self.check_tokens()?;
+        self.service.source().renew().map(drop).map_err(|error| self.explain(error))
     }
 
-    /// Answers with the status, and gives the body to `sink`, piece by piece. Unless any status will do, it must be 2xx.
-    pub fn get(
+    /// Makes a request, gives the body of the answer to `sink` piece by piece, and returns the status. Unless `any_status`, the status must
+    /// be 2xx.
+    pub fn request(
         &self,
-        url: &str,
+        request: &Request<'_>,
         any_status: bool,
         mut sink: impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<u16, Failure> {
-        let agent = match self {
-            Self::SpatiaFi { signed, .. } => signed.agent.clone(),
-            Self::Customer { agent, .. } => agent.clone(),
-            Self::Partner(partner) => partner.signed()?.agent,
-        };
-        let url = if url.starts_with('/') { self.api_url().to_owned() + url } else { url.to_owned() };
-        let url: ureq::http::Uri = url.parse().map_err(|_| {
-            Failure::invalid(
-                "the URL is no URL: it is empty, incomplete, or holds what must be percent-encoded",
-            )
-        })?;
-        let mut response = agent.get(url).call().map_err(classify)?;
+        let head = request.head(self.api_url())?;
+        let (mut nothing, mut bytes) = ((), request.body.unwrap_or_default());
+        let body = if request.body.is_some() { bytes.as_body() } else { nothing.as_body() };
+        let request = head.map(|()| body);
+        let request = self.agent.configure_request(request).allow_non_standard_methods(true).build();
+        let mut response = self.agent.run(request).map_err(|error| self.explain(error.into()))?;
         let status = response.status().as_u16();
-        if let Some(error) = classify_answer(&response).filter(|_| !any_status) {
+        if let Some(error) = keyfob::Error::from_response(&response).filter(|_| !any_status) {
             return Err(error.into());
         }
         let mut body = response.body_mut().as_reader();
         let mut piece = vec![0; 16 * 1024];
         loop {
-            match body.read(&mut piece).map_err(|e| classify(e.into()))? {
+            match body.read(&mut piece).map_err(|e| keyfob::Error::from(ureq::Error::from(e)))? {
                 0 => return Ok(status),
                 len => sink(&piece[..len])?,
             }
         }
     }
 
-    /// Without a slash at its end.
+    /// Returns the base URL of the API, without a slash at its end.
     pub fn api_url(&self) -> &str {
-        match self {
-            Self::SpatiaFi { spatiafi, .. } => spatiafi.api_url(),
-            Self::Customer { customer, .. } => customer.api_url(),
-            Self::Partner(partner) => partner.partner.api_url(),
-        }
+        self.service.api_url()
     }
 
-    /// What went on all the same, but should be known. Empty if nothing.
+    /// Returns the warning about something that did not stop the call. Empty if there is none.
     pub fn warning(&self) -> String {
-        let (unsafe_file, source) = match self {
-            Self::SpatiaFi { spatiafi, signed } => (spatiafi.warnings(), Some(signed.source.clone())),
-            Self::Customer { .. } => (&[][..], None),
-            Self::Partner(partner) => (&[][..], partner.signed().ok().map(|signed| signed.source)),
-        };
-        let unsaved = source.and_then(|source| source.warning()).map(|warning| warning.to_string());
-        unsafe_file.iter().cloned().chain(unsaved).collect::<Vec<_>>().join("\n")
+        let unsaved = self.service.source().warning().map(|warning| warning.to_string());
+        let of_secrets = self.warnings.iter().chain(self.service.warnings()).cloned();
+        of_secrets.chain(unsaved).collect::<Vec<_>>().join("\n")
     }
 
-    /// For what only partners can do.
-    pub fn as_partner(&self) -> Result<&Arc<PartnerClient>, Failure> {
-        match self {
-            Self::Partner(partner) => Ok(partner),
-            _ => Err(Failure::invalid("this client is no partner of Spacebring: only these log in and out")),
+    /// Continues with tokens that the caller has kept.
+    pub fn restore(&self, token: Token) -> Result<(), Failure> {
+        self.check_is_login()?;
+        let access_token = token.access_token().clone();
+        match self.service.finish_login(token) {
+            // The token is used although it could not be saved. The warning says why.
+            Err(_) if self.uses(&access_token) => Ok(()),
+            result => Ok(result?),
         }
     }
 
-    fn source(&self) -> Result<Arc<CachingSource>, Failure> {
-        match self {
-            Self::SpatiaFi { signed, .. } => Ok(signed.source.clone()),
-            Self::Partner(partner) => Ok(partner.signed()?.source),
-            Self::Customer { .. } => Err(Failure::invalid(
-                "a customer of Spacebring has no token: take the Authorization value, which never expires",
-            )),
-        }
+    fn uses(&self, access_token: &Secret) -> bool {
+        let current = self.service.source().current();
+        current.is_some_and(|current| current.access_token().expose() == access_token.expose())
     }
-}
 
-impl PartnerClient {
-    fn signed(&self) -> Result<Signed, Failure> {
-        let signed = self.signed.read().unwrap_or_else(PoisonError::into_inner);
-        signed.clone().ok_or_else(|| {
-            let text = "nobody has logged in yet: start with keyfob_login_start";
-            Failure::new(keyfob_status::KEYFOB_LOGIN_REQUIRED, text)
+    /// Starts a login for these scopes, or for those of the service if there are none.
+    pub fn start_login(&self, scopes: &str) -> Result<PendingLogin, Failure> {
+        self.check_is_login()?;
+        Ok(match scopes.trim_matches(' ') {
+            "" => self.service.start_login()?,
+            scopes => self.service.start_login_for(scopes)?,
         })
     }
 
-    fn sign_with(&self, source: Arc<CachingSource>) -> Result<(), Failure> {
-        // The source is nobody else's yet.
-        let source = Arc::into_inner(source).map(|source| observed(source, self.on_renewed.as_ref()));
-        let source = Arc::new(source.expect("a source that was just made has one owner"));
-        let agent = agent(self.partner.agent_builder(&source)?, self.call_timeout)?;
-        *self.signed.write().unwrap_or_else(PoisonError::into_inner) = Some(Signed { source, agent });
+    /// Reports a new token to the program.
+    pub fn renewed(&self, token: &Token) {
+        if let Some(call) = &self.on_renewed {
+            call(token);
+        }
+    }
+
+    /// Revokes the tokens at the server, and removes them.
+    pub fn revoke(&self) -> Result<(), Failure> {
+        self.check_endpoint("revocation_url")?;
+        Ok(self.service.revoke()?)
+    }
+
+    /// Returns what the server knows about the token, as JSON.
+    pub fn introspect(&self) -> Result<String, Failure> {
+        self.check_endpoint("introspection_url")?;
+        Ok(self.service.introspect()?.to_json())
+    }
+
+    fn check_endpoint(&self, key: &str) -> Result<(), Failure> {
+        self.check_tokens()?;
+        self.known().map_or(Ok(()), |known| known.check_endpoint(key))?;
+        self.check_login()
+    }
+
+    fn known(&self) -> Option<KnownService<'_>> {
+        self.catalog.service(self.service.name())
+    }
+
+    /// Gives `take` the name and the value of each header of a request to the API.
+    pub fn headers(
+        &self,
+        min_valid: Duration,
+        mut take: impl FnMut(&str, &[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let authorization = match &self.basic {
+            Some(authorization) => Secret::clone(authorization),
+            None => self.token(min_valid)?.authorization(),
+        };
+        take("Authorization", authorization.expose())?;
+        self.service.headers().into_iter().try_for_each(|(name, value)| take(name, value.expose()))
+    }
+
+    /// Refuses a call that only a service with a login offers.
+    fn check_is_login(&self) -> Result<(), Failure> {
+        if is_login(&self.service) {
+            return Ok(());
+        }
+        Err(Failure::invalid(
+            "this client needs no login: only one that a person logs in to can log in and out",
+        ))
+    }
+
+    fn check_tokens(&self) -> Result<(), Failure> {
+        if self.basic.is_none() {
+            return Ok(());
+        }
+        Err(Failure::invalid("this client has no token: take the Authorization value, which never expires"))
+    }
+
+    /// Checks that a person has logged in, if the service needs a login. Another process may have stored the tokens since.
+    fn check_login(&self) -> Result<(), Failure> {
+        let source = self.service.source();
+        if is_login(&self.service) && source.current().is_none() && !source.resume()? {
+            return Err(nobody_has_logged_in());
+        }
         Ok(())
     }
 
-    /// Goes on with tokens that the caller has kept.
-    pub fn restore(&self, token: Token) -> Result<(), Failure> {
-        self.sign_with(self.partner.source(token))
-    }
-
-    /// Ends the login, at the server and here.
-    pub fn revoke(&self) -> Result<(), Failure> {
-        let ended = self.signed()?.source;
-        let revoked = self.partner.revoke(&ended);
-        // The store's errors come after the server has agreed.
-        if revoked.as_ref().is_err_and(|error| error.kind() != ErrorKind::Store) {
-            return Ok(revoked?);
-        }
-        let mut signed = self.signed.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have logged in meanwhile.
-        if signed.as_ref().is_some_and(|signed| Arc::ptr_eq(&signed.source, &ended)) {
-            *signed = None;
-        }
-        Ok(revoked?)
+    /// Converts an error of the Rust library, with the advice in the words of C.
+    fn explain(&self, error: keyfob::Error) -> Failure {
+        let needs_first_login = error.kind() == ErrorKind::LoginRequired
+            && is_login(&self.service)
+            && self.service.source().current().is_none();
+        if needs_first_login { nobody_has_logged_in() } else { error.into() }
     }
 }
 
-/// The error's own text says that the caller has the credentials, which it has where it saves them itself.
+fn nobody_has_logged_in() -> Failure {
+    let text = "nobody has logged in yet: start with keyfob_login_start";
+    Failure::new(keyfob_status::KEYFOB_LOGIN_REQUIRED, text)
+}
+
+/// Whether a person has to log in.
+fn is_login(service: &Service) -> bool {
+    matches!(service.grant(), "authorization_code" | "device_code")
+}
+
+/// Why there is no service of this name.
+fn unknown(catalog: &Catalog, name: &str) -> Failure {
+    let names: Vec<_> = catalog.services().iter().map(|service| service.name().to_owned()).collect();
+    let describe = match catalog.path() {
+        Some(path) => {
+            // A variable may hold any character.
+            let path = keyfob::one_line(&path.display().to_string());
+            format!("describe it in {path}, or with options")
+        }
+        None => "describe it with options".to_owned(),
+    };
+    let (name, names) = (keyfob::one_line(name), names.join(", "));
+    Failure::invalid(format!(
+        "there is no service `{name}`: {describe}, beginning with grant; known are {names}"
+    ))
+}
+
+/// Replaces the error's text, which says that the caller has the credentials. That is true only if the caller saves them.
 fn unsaved(error: keyfob::Error) -> Failure {
     let is_lost = error.unsaved().is_some();
     let mut failure = Failure::from(error);
     if is_lost {
-        "could not save the new app credentials, which the server will not show again: what could be written of them is \
+        "could not save the new app credentials, which the server will not show again: the part that could be written is \
          beside their file, its name followed by .unsaved- and the time"
             .clone_into(&mut failure.text);
     }
     failure
-}
-
-fn observed(source: CachingSource, on_renewed: Option<&Renewed>) -> CachingSource {
-    match on_renewed.cloned() {
-        Some(call) => source.with_on_renewed(move |token| call(token)),
-        None => source,
-    }
-}
-
-fn agent(builder: AgentBuilder, call_timeout: Option<Duration>) -> Result<Agent, Failure> {
-    let builder = match call_timeout {
-        Some(timeout) => builder.with_deadline(timeout),
-        None => builder,
-    };
-    Ok(builder.with_status_as_error(false).build()?)
-}
-
-fn used_up() -> Failure {
-    Failure::invalid("this login has been used up: start another one")
-}
-
-/// A login that is under way.
-pub struct Login {
-    partner: Arc<PartnerClient>,
-    url: String,
-    /// Until one of the two ways to its end is taken.
-    pending: Mutex<Option<flow::Login>>,
-}
-
-impl Login {
-    pub fn start(partner: &Arc<PartnerClient>, scopes: &str) -> Result<Self, Failure> {
-        let login = partner.partner.login(scopes.split(' ').filter(|scope| !scope.is_empty()))?;
-        let url = login.url().to_owned();
-        Ok(Self { partner: partner.clone(), url, pending: Mutex::new(Some(login)) })
-    }
-
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    pub fn wait(&self, within: Duration) -> Result<(), Failure> {
-        // What cannot be waited for can still be pasted.
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .ok_or_else(used_up)?
-            .can_wait()?;
-        self.end(|login| login.wait(within))
-    }
-
-    pub fn finish(&self, callback_url: &str) -> Result<(), Failure> {
-        // What is not of this login can be pasted again.
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        match pending.as_ref().ok_or_else(used_up)?.can_finish(callback_url) {
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Protocol) => {
-                return Err(error.into());
-            }
-            _ => drop(pending),
-        }
-        self.end(|login| login.finish(callback_url))
-    }
-
-    fn end(&self, get: impl FnOnce(flow::Login) -> Result<Token, keyfob::Error>) -> Result<(), Failure> {
-        let login = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let token = get(login.ok_or_else(used_up)?)?;
-        self.partner.restore(token.clone())?;
-        if let Some(call) = &self.partner.on_renewed {
-            call(&token);
-        }
-        Ok(())
-    }
 }

@@ -5,15 +5,18 @@ mod client;
 mod failure;
 #[allow(unsafe_code, reason = "the boundary: pointers come in and go out here, and nowhere else")]
 mod ffi;
+mod log;
+mod login;
 mod options;
 
-/// Wipes what Rust code frees, buffers of ureq and rustls included. The allocations of the program itself are not touched.
+/// Wipes what Rust code frees, including the buffers of ureq and rustls. The allocations of the C program are
+/// not affected.
 #[cfg(feature = "zeroizing-alloc")]
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
-/// A warning for profiles with `panic = "abort"`, of which a build script is not told.
+/// Warns about profiles with `panic = "abort"`. A build script cannot see that setting.
 #[cfg(panic = "abort")]
 const _: () = {
     #[deprecated(note = "with this profile a panic ends the program: build with --profile capi")]

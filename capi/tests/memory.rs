@@ -1,4 +1,5 @@
-//! Nothing is left of a secret in the memory of a program once all has been freed: looked at from outside.
+//! After everything was freed, no piece of a secret is left in the memory of a program. Another process
+//! searches it.
 
 #![cfg(target_os = "linux")]
 
@@ -12,21 +13,24 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
-use keyfob_sandbox::{Sandbox, SpacebringSandbox};
+use keyfob_sandbox::{AcmeSandbox, Sandbox, SpacebringSandbox};
 use support::servers::Recorder;
 use support::{Flavor, Program};
 
 /// The shortest piece of a secret that counts.
 const PIECE: usize = 12;
 
-/// Neither is the sandbox's own word for anything.
+/// The secrets contain no word of the sandbox's own.
 const CUSTOMER_SECRET: &str = "kQ7-customer-vX2-marked-secret-8Zt";
+const SERVICE_SECRET: &str = "zF5-service-qM8-marked-secret-3Jw";
+const API_KEY: &str = "uG6-header-xE2-marked-api-key-9Rd";
+const DEVICE_CODE: &str = "pL1-device-sY7-marked-code-5Hv";
 const ACCESS_TOKEN: &str = "hT3-access-nW9-marked-token-4Lc";
 const REFRESH_TOKEN: &str = "rB8-refresh-yD1-marked-token-6Ps";
 
 #[test]
-fn no_secret_is_left_after_all_has_been_freed() {
-    // Both at once: they wait for time-outs.
+fn no_secret_is_left_in_memory_after_everything_was_freed() {
+    // Both run at the same time, because they wait for timeouts.
     thread::scope(|scope| {
         for flavor in [Flavor::Static, Flavor::Shared] {
             scope.spawn(move || {
@@ -39,12 +43,17 @@ fn no_secret_is_left_after_all_has_been_freed() {
     });
 }
 
-/// The pieces of secrets in the memory of the program, and where they are.
+/// Returns the pieces of secrets in the memory of the program, and where they are.
 fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     let program = Program::test("secrets", flavor);
     let spacebring = SpacebringSandbox::beside(sandbox);
     spacebring.add_client_with_secret("customer", CUSTOMER_SECRET);
-    let answer = format!(r#"{{"access_token":"{ACCESS_TOKEN}","refresh_token":"{REFRESH_TOKEN}","#);
+    let acme = AcmeSandbox::beside(sandbox);
+    acme.add_client_with_secret("service", SERVICE_SECRET);
+    let answer = format!(
+        r#"{{"active":true,"device_code":"{DEVICE_CODE}","user_code":"AB-CD","verification_uri":"https://acme.example","interval":1,
+        "access_token":"{ACCESS_TOKEN}","refresh_token":"{REFRESH_TOKEN}","#
+    );
     let broken = Recorder::start(answer.clone());
     let good = Recorder::start(answer + r#""token_type":"Bearer","expires_in":3600}"#);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -57,21 +66,25 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
         sandbox.username(),
         sandbox.password(),
         CUSTOMER_SECRET,
+        SERVICE_SECRET,
+        API_KEY,
     ];
     fs::write(&given, secrets.join("\n")).expect("it can be written");
     let mut command = program.command();
-    // The environment is the kernel's to keep: no secrets in it.
-    let open = ["URL", "FILE", "NETWORK_ID"];
-    let variables = sandbox.env().into_iter().chain(spacebring.env());
+    // The secrets are not passed in the environment, which the kernel keeps.
+    let open = ["URL", "FILE", "NETWORK_ID", "ISSUER"];
+    let variables = sandbox.env().into_iter().chain(spacebring.env()).chain(acme.env());
     command.envs(variables.filter(|(name, _)| open.iter().any(|end| name.ends_with(end))));
     command.env("SECRETS", &given).env("FOUND", &found).env("SILENT", silent_url);
-    // The system hands out no such port by itself: nobody listens there.
+    // The system does not assign such a port, so nothing listens there.
     command.env("REFUSED", "http://127.0.0.1:1").env("BROKEN", broken.url()).env("GOOD", good.url());
 
     let mut secrets =
-        [sandbox.client_secret(), sandbox.password(), CUSTOMER_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]
+        [sandbox.client_secret(), sandbox.password(), CUSTOMER_SECRET, SERVICE_SECRET, API_KEY, DEVICE_CODE]
+            .into_iter()
+            .chain([ACCESS_TOKEN, REFRESH_TOKEN])
             .map(str::to_owned)
-            .to_vec();
+            .collect::<Vec<_>>();
     let mut marks = Vec::new();
     program.talks_to(&mut command, |process, line, input| {
         if let Some(url) = line.strip_prefix("paste ") {
@@ -84,7 +97,7 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
         secrets.extend(fs::read_to_string(&found).expect("text").lines().map(str::to_owned));
         for request in [&broken, &good].iter().flat_map(|recorder| recorder.requests()) {
             let sent = parameters(&request, &["code_verifier", "client_assertion"]);
-            // The header of an assertion is the same for all.
+            // All assertions have the same header.
             secrets.extend(
                 sent.iter().map(|sent| sent.split_once('.').map_or(&**sent, |(_, rest)| rest).to_owned()),
             );
@@ -100,7 +113,7 @@ fn marks_left(sandbox: &Sandbox, flavor: Flavor) -> Vec<String> {
     marks
 }
 
-/// The values of these parameters of a query or a form.
+/// Returns the values of these parameters in a query or form.
 fn parameters(text: &str, names: &[&str]) -> Vec<String> {
     let pairs = text.split(['?', '&', '\n']).filter_map(|pair| pair.trim_end().split_once('='));
     pairs.filter(|(name, _)| names.contains(name)).map(|(_, value)| decoded(value)).collect()
@@ -116,9 +129,9 @@ fn decoded(value: &str) -> String {
 }
 
 fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("it lives");
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("it runs");
     let mut memory = File::open(format!("/proc/{process}/mem")).expect("a child of ours");
-    // By the bytes that each begins with: all of memory is looked up once.
+    // Groups the pieces by their first bytes, so that all of memory is searched once.
     let mut pieces: HashMap<Vec<u8>, Vec<(Vec<u8>, usize)>> = HashMap::new();
     for (number, secret) in secrets.iter().enumerate() {
         for (shape, length) in shapes(secret) {
@@ -145,9 +158,9 @@ fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
         }
         looked_at += bytes.len();
         let name = fields.next_back().unwrap_or("");
-        // No shape of a secret holds a NUL, and most of memory is NULs.
+        // No form of a secret contains NUL, and most of memory is NUL.
         for text in bytes.split(|&byte| byte == 0).filter(|text| text.len() >= PIECE) {
-            // One mark for each text.
+            // Reports one mark for each text.
             let hit = (0..=text.len() - PIECE).find_map(|at| {
                 let (start, rest) = text[at..].split_at(PIECE);
                 let (end, number) = pieces.get(start)?.iter().find(|(end, _)| rest.starts_with(end))?;
@@ -167,7 +180,7 @@ fn pieces_of(secrets: &[String], process: u32) -> Vec<String> {
     marks
 }
 
-/// What a secret may look like, and how long a piece of it counts in that shape.
+/// Returns the forms in which a secret may appear, each with the length from which a piece of it counts.
 fn shapes(secret: &str) -> Vec<(Vec<u8>, usize)> {
     let encoded = |escaped: fn(u8) -> bool| {
         secret.bytes().fold(String::new(), |mut text, byte| {
@@ -188,7 +201,7 @@ fn shapes(secret: &str) -> Vec<(Vec<u8>, usize)> {
         (all.to_lowercase().into_bytes(), 3 * PIECE),
         (all.into_bytes(), 3 * PIECE),
     ];
-    // At each of the three places in a group; what depends on the bytes around it is left out.
+    // At each of the three offsets within a group. Characters that depend on neighbouring bytes are left out.
     for at in 0..3.min(secret.len()) {
         for last in [b"+/", b"-_"] {
             shapes.push((base64(&secret.as_bytes()[at..], *last), PIECE / 3 * 4));
@@ -197,7 +210,7 @@ fn shapes(secret: &str) -> Vec<(Vec<u8>, usize)> {
     shapes
 }
 
-/// Of whole groups of three bytes.
+/// Encodes whole groups of three bytes only.
 fn base64(bytes: &[u8], last: [u8; 2]) -> Vec<u8> {
     let digits: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(last).collect();
     let number = |group: &[u8]| group.iter().fold(0, |number, &byte| number << 8 | usize::from(byte));

@@ -1,32 +1,40 @@
-//! What can be written on the command line. Secrets cannot.
+//! The command line. It holds no secrets.
 #![allow(clippy::doc_markdown, reason = "the comments are the help, where backticks would stand as they are")]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::Error;
+use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use keyfob_config::KnownService;
+
+use crate::catalog::catalog;
 
 const EXIT: &str = "\
 Exit status:
   0  done                       5  network, time-out or wrong clock
-  1  unexpected                 6  rate limit (HTTP 429)
+  1  unexpected                 6  asked to wait (HTTP 429)
   2  bad input, nothing sent    7  a file, the store or the output
   3  log in or set credentials  8  the API answered 4xx or 5xx
-  4  the server said no, failed, or made no sense
-A signal N ends with 128 + N. `batch` sends the other lines all the same; its status is that of the first line that failed.
+  4  the server refused, failed, or sent an answer that makes no sense
+Signal N ends the command with status 128 + N. `batch` sends the other lines after one has failed; its status is that of
+the first line that failed.
 
-Secrets come from the environment. For each secret variable X, which are
-SPATIAFI_CLIENT_SECRET, SPATIAFI_PASSWORD and SPACEBRING_CLIENT_SECRET, set one of
+Any OAuth 2.0 server can be a service: describe it in $KEYFOB_CONFIG, else ~/.config/keyfob/config.toml (in $XDG_CONFIG_HOME
+if that is set). `docs/configuration.md` lists the keys.
+
+Secrets come from the environment, or from the place that the file names. The secret variables are SPATIAFI_CLIENT_SECRET,
+SPATIAFI_PASSWORD, SPACEBRING_CLIENT_SECRET, and NAME_CLIENT_SECRET of a configured service NAME. For each one, called X here, set one of
   X         the secret itself
-  X_FILE    a file that holds it
+  X_FILE    a file that holds it, and nothing else
   X_FD      the number of an open descriptor to read it from
-  X_CMD     a command for `sh -c` that prints it within 30 s
-or leave it to systemd: the file x, in lower case, in $CREDENTIALS_DIRECTORY.
-A newline at the end is dropped. `keyfob <service> status` shows what is used.
+  X_CMD     a command for `sh -c` that prints it in its first line, within 30 s
+or let systemd provide it as a file in $CREDENTIALS_DIRECTORY, which has the name X in lower case.
+A line end after the secret (LF or CRLF) and a byte order mark before it are dropped.
+`keyfob <service> status` shows which one is used.
 
-The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring are signed with id and secret, or
-with the token of a login if SPACEBRING_AUTH is oauth2, and name the network in SPACEBRING_NETWORK_ID.
+The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring are signed with the client id and
+secret; if SPACEBRING_AUTH is oauth2, with the token of a login. They name the network in SPACEBRING_NETWORK_ID.
 
 Examples:
   keyfob spatiafi login
@@ -35,10 +43,10 @@ Examples:
     'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   keyfob spacebring login --scope locations.readonly";
 
-/// OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring.
+/// OAuth 2.0 access tokens and signed requests for SpatiaFi, Spacebring and any other service.
 ///
-/// Tokens are got when one is needed, kept for the next run, and renewed before they expire. Results go to standard
-/// output, all else to standard error.
+/// keyfob requests a token when one is needed, keeps it for the next run and renews it before it expires. Results go to
+/// standard output, everything else to standard error.
 #[derive(Debug, Parser)]
 #[command(name = "keyfob", version, after_help = EXIT, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -52,32 +60,35 @@ pub struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// Tokens: as text, as JSON, or as a header line for curl -H @file. Status: text or json [default: text]
+    /// Format of a token: text, json, header (a line for curl -H @file), env (a line for a shell), curl (a configuration for
+    /// curl -K), or exec-credential (for kubectl). Format of status, check and services: text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// A stored token must live at least so long; one that was just got is taken as it is [default: 60; requests renew
-    /// in time by themselves]
+    /// How long a stored token must still be valid; a new token is used in any case [default: 60; signed requests renew
+    /// tokens by themselves]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub min_valid: Option<u64>,
     /// Keeps several logins of one client apart [env KEYFOB_PROFILE; default: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Where tokens are kept [env KEYFOB_STORE; default: $XDG_STATE_HOME/keyfob or ~/.local/state/keyfob]
+    /// Folder for tokens [env KEYFOB_STORE; default: $XDG_STATE_HOME/keyfob or ~/.local/state/keyfob]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Deadline of each token exchange [default: 30], API call [60] and login in the browser [300]
+    /// Deadline of each token exchange [default: 30], API call [default: 60] and login in the browser [default: 300]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Trusts these certificate authorities instead of the built-in ones [env KEYFOB_CA_FILE]
+    /// Trusted certificate authorities: a PEM file, or builtin, system, or auto (the built-in ones, then those of the system)
+    /// [env KEYFOB_CA_FILE; default: auto]
     #[arg(long, global = true, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
-    /// HTTP proxy; env takes the one in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY. A user name or password can be
-    /// in a variable only [env KEYFOB_PROXY; default: none]
-    #[arg(long, global = true, value_name = "URL|env")]
+    /// URL of an HTTP proxy, or none. The word env uses the proxy in HTTPS_PROXY or else ALL_PROXY, except for the hosts in NO_PROXY, as
+    /// curl does. A user name or password is allowed in a variable only [env KEYFOB_PROXY; default: env]
+    #[arg(long, global = true, value_name = "URL|env|none")]
     pub proxy: Option<String>,
-    /// Tells on standard error what is done. Never shows a secret
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
+    /// Reports each step on standard error, with a line for each request: time, URL without its query, outcome, duration, number and
+    /// reason of a repeat, source of the token. Twice: connections and headers too. Never shows a secret
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,16 +96,45 @@ pub enum Format {
     Text,
     Json,
     Header,
+    Env,
+    Curl,
+    ExecCredential,
+}
+
+#[derive(Debug)]
+pub enum Command {
+    Service(KnownService<'static>, OfService),
+    Other(Other),
+}
+
+/// The commands of a service.
+#[derive(Debug)]
+pub enum OfService {
+    /// Makes app credentials.
+    Register {
+        force: bool,
+    },
+    Login(PersonLogin),
+    Revoke,
+    Action(Action),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// SpatiaFi: geospatial climate data
-    #[command(subcommand)]
-    Spatiafi(Later<Spatiafi>),
-    /// Spacebring: coworking spaces
-    #[command(subcommand)]
-    Spacebring(Later<Spacebring>),
+pub enum Other {
+    /// Lists the services: name, grant, and where each is defined
+    #[command(after_help = "\
+Examples:
+  keyfob services
+  keyfob services --format json | jq -r '.[].name'")]
+    Services,
+    /// Shows all services, each as its own status does
+    #[command(after_help = "\
+The exit status is that of the first service whose status fails, else 0.
+
+Examples:
+  keyfob status
+  keyfob status --format json | jq -r '.[] | select(.problems != []) | .service'")]
+    Status,
     /// Prints a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -107,17 +147,18 @@ Examples:
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Spatiafi {
+enum WithRegistration {
     /// Makes app credentials from a user name and password, and saves them
     ///
-    /// Takes them from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD, _CMD), and asks on a terminal for what
-    /// is not set. The file is that of the official Python client: ~/.config/spatiafi/app_credentials.json, mode 0600.
+    /// User name and password come from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD, _CMD). On a terminal, keyfob
+    /// asks for those that are not set. The file is that of the official Python client:
+    /// ~/.config/spatiafi/app_credentials.json, mode 0600.
     #[command(after_help = "\
 Examples:
   keyfob spatiafi login
   SPATIAFI_USERNAME=me@example.com SPATIAFI_PASSWORD_CMD='pass show spatiafi' keyfob spatiafi login --force")]
     Login {
-        /// Replaces app credentials that are there already; a backup is kept
+        /// Replaces existing app credentials; a backup is kept
         #[arg(long)]
         force: bool,
     },
@@ -126,17 +167,19 @@ Examples:
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Spacebring {
-    /// Logs a person in with the browser and stores the tokens
+enum WithLogin {
+    /// Logs a person in and stores the tokens
     ///
-    /// Opens the browser and waits for its callback on SPACEBRING_REDIRECT_URI (default
-    /// http://127.0.0.1:8765/callback). With SPACEBRING_AUTH=oauth2 requests are signed with its token.
+    /// Opens the browser and waits for the callback at NAME_REDIRECT_URI (default http://127.0.0.1:8765/callback), where NAME is the
+    /// service. The browser opens a local address that redirects to the login once. If the grant is device_code, keyfob shows a code
+    /// and the address at which a person enters it on any device. With SPACEBRING_AUTH=oauth2, requests to Spacebring carry the token
+    /// of the login.
     #[command(after_help = "\
 Examples:
   keyfob spacebring login --scope locations.readonly --scope plans.readonly
   keyfob spacebring login --scope locations --no-browser")]
-    Login(Later<SpacebringLogin>),
-    /// Ends the login at the server and removes its tokens
+    Login(Later<PersonLogin>),
+    /// Revokes the stored tokens at the server and removes them
     #[command(after_help = "\
 Examples:
   keyfob spacebring revoke
@@ -148,14 +191,18 @@ Examples:
 
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct SpacebringLogin {
-    /// What to ask for, once for each [default: every scope that ends in .readonly]
+pub struct PersonLogin {
+    /// A scope to ask for; may be repeated [default: that of the configuration; Spacebring: every scope that ends in .readonly]
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
-    /// Takes scopes that Spacebring has not published
+    /// Logs in with a code on another device, if the service supports that
+    #[arg(long, conflicts_with = "no_browser")]
+    pub device: bool,
+    /// Allows scopes that the service has not published
     #[arg(long)]
     pub allow_unknown_scope: bool,
-    /// Prints the URL, and takes the address that the browser ends at from standard input
+    /// Prints the login URL, and reads the address that the browser shows after the login from standard input; asks again after a wrong
+    /// one. If standard input is /dev/null, waits for a browser on this machine instead
     #[arg(long)]
     pub no_browser: bool,
     /// Sends no state, for a server that does not give it back: less safe
@@ -169,23 +216,28 @@ pub struct SpacebringLogin {
     pub without_redirect_uri: bool,
 }
 
-// What both services can do. As a comment of the documentation it would be the help of both.
+// The actions of all services. A doc comment here would become the help of each.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Prints a valid access token: from the store if it lives long enough, else a new one
+    /// Prints a valid access token: the stored one if it is valid long enough, else a new one
     ///
-    /// With --format header and Spacebring, SPACEBRING_AUTH decides: basic (the default) prints the Basic header,
-    /// oauth2 the Bearer one.
+    /// --format header and curl print the header that requests to the API carry, which can be one of HTTP Basic.
+    /// For Spacebring, SPACEBRING_AUTH decides: basic (the default) or oauth2. --format env sets NAME_ACCESS_TOKEN, where NAME
+    /// is the service. --format exec-credential prints the version that KUBERNETES_EXEC_INFO names: v1 (the default) or v1beta1.
     #[command(after_help = "\
 Examples:
   keyfob spatiafi token
   keyfob spatiafi token --format json --min-valid 300
+  eval \"$(keyfob spatiafi token --format env)\"
+  keyfob spatiafi token --format curl |
+    curl -K - 'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   curl -H @<(keyfob spatiafi token --format header) \\
     'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'")]
     Token,
     /// Sends a signed GET; prints the body of the answer
     #[command(after_help = "\
-The body goes to standard output whatever the status; 4xx and 5xx end with exit status 8, 429 with 6.
+The body goes to standard output whatever the status. 4xx and 5xx end with exit status 8, or with 6 if the server
+asks to wait (HTTP 429, or a Retry-After).
 
 Examples:
   keyfob spatiafi get '/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
@@ -218,16 +270,19 @@ Examples:
     Delete(Later<RequestWithBody>),
     /// Sends a signed GET for each line of a file; prints the answers as JSON lines, in the order of the lines
     #[command(after_help = "\
-Each line of FILE is a path or URL; empty lines are passed by. Each answer is a line of its own:
+Each line of FILE is a path or URL; empty lines are skipped. Each answer is one line:
   {\"line\":1,\"status\":200,\"body\":{\"a\":1}}           a body that is JSON
   {\"line\":2,\"status\":200,\"body\":\"text\"}            one that is text
   {\"line\":3,\"status\":200,\"body_base64\":\"iVBORw==\"} one that is neither
   {\"line\":4,\"status\":404,\"kind\":\"api_status\",\"error\":\"the API answered HTTP 404\",\"body\":…}
   {\"line\":5,\"kind\":\"timeout\",\"error\":\"…\"}         no answer
-The exit status is that of the first line that failed, else 0. The other lines are sent, even if it is 2 for a line
-that is no path of the API. What needs a login or credentials ends the run.
-Ctrl-C leaves whole lines, and --resume goes on after them. Lines that failed count as done and are not asked for
-again; the exit status is that of the first one in the whole output. To repeat them, take their lines of FILE:
+A body may have up to 16 MiB; a longer one is an error of its line. If --memory has no space for an answer, keyfob sends the
+request again when there is space.
+The exit status is that of the first line that failed, else 0. The other lines are sent all the same, even after a line
+that is no path of the API (status 2). An error that needs a login or credentials ends the run.
+Ctrl-C ends the run within a second and leaves whole lines, after which --resume continues. Lines that failed count as done
+and are not sent again; the exit status is that of the first failed line in the whole output. To repeat failed lines, take
+them from FILE:
   jq -r 'select(.kind) | .line' answers.jsonl | sed 's/$/p/' | sed -n -f - points.txt >again.txt
 
 Examples:
@@ -238,9 +293,9 @@ Examples:
     Batch(Later<Batch>),
     /// Runs a command with the token in its environment
     ///
-    /// The token is SPATIAFI_ACCESS_TOKEN or SPACEBRING_ACCESS_TOKEN. The long-lived secrets, the other service's token
-    /// and a KEYFOB_PROXY with a user name or password are removed from the environment. The exit status is the command's
-    /// own; 127 if there is none of this name, 126 if it cannot be run.
+    /// The token is in NAME_ACCESS_TOKEN, where NAME is the service. Long-lived secrets, the tokens of other services and a
+    /// KEYFOB_PROXY with a user name or password are removed from the environment. No descriptor that leads to a long-lived secret stays
+    /// open. The exit status is that of the command; 127 if no command has this name, 126 if it cannot be run.
     #[command(
         override_usage = "keyfob <SERVICE> exec [OPTIONS] -- <CMD>...",
         after_help = "\
@@ -254,17 +309,53 @@ Examples:
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]
         command: Vec<std::ffi::OsString>,
     },
-    /// Removes the stored tokens; app credentials stay
+    /// Removes the stored tokens and the answers kept beside them; app credentials stay
     #[command(after_help = "\
 Examples:
   keyfob spatiafi logout
   keyfob spatiafi logout --credentials")]
     Logout {
-        /// Removes the saved app credentials too
+        /// Also removes the saved app credentials, and answers of a login that could not be used
         #[arg(long)]
         credentials: bool,
     },
-    /// Shows what is stored, its expiry, file modes, and where each secret would come from
+    /// Checks everything that requests need, with a line for each, and says what to do; shows no secret
+    ///
+    /// The lines are: configuration, secrets, file modes, store, proxy, DNS, TCP, TLS, server clock, metadata, token. Each is ok, failed or
+    /// skipped. Sends a GET / without credentials to the API and to the authorization server, and obtains a token if none is stored.
+    #[command(after_help = "\
+The exit status is that of the first line that failed, else 0.
+
+Examples:
+  keyfob spatiafi check
+  keyfob spatiafi check --offline --format json | jq '.[] | select(.status == \"failed\")'")]
+    Check {
+        /// Sends nothing
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Gives git a token for servers of this service, as a credential helper
+    ///
+    /// git runs it. It answers only for the protocol, host and port of an API URL of the service. If a server refuses the token, git
+    /// reports that with erase, and the next run renews the token.
+    #[command(after_help = "\
+Examples:
+  git config --global credential.https://git.example.com.helper '!keyfob acme git-credential'
+  printf 'protocol=https\\nhost=git.example.com\\n' | keyfob acme git-credential get")]
+    GitCredential {
+        /// get, store or erase; other operations are ignored
+        #[arg(value_name = "OPERATION")]
+        operation: String,
+    },
+    /// Asks the server about the stored token; prints what it says as JSON, without the token
+    ///
+    /// The members are those of RFC 7662. Needs an introspection URL, or an issuer that publishes one. Nothing is renewed.
+    #[command(after_help = "\
+Examples:
+  keyfob acme introspect
+  keyfob acme introspect | jq -e .active")]
+    Introspect,
+    /// Shows the expiry of the stored token, file modes, and the place that each secret would come from; shows no secret
     #[command(after_help = "\
 Examples:
   keyfob spatiafi status
@@ -274,10 +365,10 @@ Examples:
 
 #[derive(Args, Debug)]
 pub struct Request {
-    /// A path that begins with '/', or a URL of the API. Other origins are refused
+    /// A path that begins with '/', or a URL of the API; other origins are refused
     #[arg(value_name = "PATH_OR_URL")]
     pub target: String,
-    /// A header field, once for each: 'Name: value'
+    /// A header field, 'Name: value'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "FIELD")]
     pub headers: Vec<String>,
 }
@@ -286,10 +377,10 @@ pub struct Request {
 pub struct RequestWithBody {
     #[command(flatten)]
     pub request: Request,
-    /// The body, as a form unless --header sets its Content-Type; @FILE reads a file, @- standard input
+    /// The body, sent as a form unless --header sets another Content-Type; @FILE reads a file, @- standard input
     #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "json")]
     pub data: Option<String>,
-    /// A body of JSON, which is checked; @FILE reads a file, @- standard input
+    /// A JSON body of up to 64 MiB, checked before it is sent; @FILE reads a file, @- standard input
     #[arg(long, value_name = "JSON|@FILE")]
     pub json: Option<String>,
 }
@@ -299,18 +390,21 @@ pub struct Batch {
     /// A file with a path or URL on each line; - for standard input
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
-    /// How many requests at a time
+    /// Number of requests at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// Writes the answers to a file
+    /// Memory for answers that are being read or wait for earlier ones, in MiB; 32 to 65536
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(32..=65536))]
+    pub memory: u32,
+    /// Writes the answers to this file
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Goes on after the last whole line of the output
+    /// Continues after the last whole line of the output
     #[arg(long, requires = "output")]
     pub resume: bool,
 }
 
-/// A part of the command line that is described only when it is used: describing all took a third of the time of `token`.
+/// A part of the command line that is built only when it is used. Building all parts took a third of the time of `token`.
 #[derive(Debug)]
 pub struct Later<T>(pub T);
 
@@ -352,10 +446,121 @@ impl<T: Subcommand> Subcommand for Later<T> {
     }
 }
 
+/// The command line of a service, by what it offers besides the [`Action`]s.
+#[derive(Clone, Copy)]
+enum Kind {
+    Registration,
+    Login,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        if name == "spatiafi" { Self::Registration } else { Self::Login }
+    }
+}
+
+fn named(name: &str) -> Option<KnownService<'static>> {
+    catalog().service(name)
+}
+
+/// Returns the command of a service that is neither built in nor configured.
+pub fn unknown_service(name: &'static str) -> clap::Command {
+    clap::Command::new(name).defer(describe)
+}
+
+/// Adds the commands of the service whose name `command` has.
+fn describe(command: clap::Command) -> clap::Command {
+    let all = match Kind::of(command.get_name()) {
+        Kind::Registration => WithRegistration::augment_subcommands(clap::Command::default()),
+        Kind::Login => WithLogin::augment_subcommands(clap::Command::default()),
+    };
+    let described = command.subcommands(named_ones(all.get_subcommands(), |one| one.get_name()).cloned());
+    described.subcommand_required(true).arg_required_else_help(true)
+}
+
+/// Returns those that the command line names, or all if it names none. Clap prepares each subcommand, which takes longer than the rest of
+/// `token`.
+fn named_ones<T>(all: impl Iterator<Item = T>, name: impl Fn(&T) -> &str) -> impl Iterator<Item = T> {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let is_word = |name: &str| words.iter().any(|word| word == name);
+    let mut all: Vec<_> = all.collect();
+    // `status` is a command of its own too, and leaves open which service is meant before it.
+    let is_chosen = |name: &str| name != "status" && is_word(name);
+    if !is_word("help") && !is_word("completions") && all.iter().any(|one| is_chosen(name(one))) {
+        all.retain(|one| is_word(name(one)));
+    }
+    all.into_iter()
+}
+
+impl Subcommand for Command {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        let services = catalog()
+            .services()
+            .into_iter()
+            .map(|service| clap::Command::new(service.name()).about(service.about()).defer(describe));
+        let others = Other::augment_subcommands(clap::Command::default());
+        let all = services.chain(others.get_subcommands().cloned());
+        command.subcommands(named_ones(all, |one| one.get_name()))
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        named(name).is_some() || Other::has_subcommand(name)
+    }
+}
+
+impl FromArgMatches for Command {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Self::from_arg_matches_mut(&mut matches.clone())
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, Error> {
+        let Some(service) = matches.subcommand_name().and_then(named) else {
+            return Other::from_arg_matches_mut(matches).map(Self::Other);
+        };
+        let (_, mut matches) =
+            matches.remove_subcommand().ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
+        let command = match Kind::of(service.name()) {
+            Kind::Registration => match WithRegistration::from_arg_matches_mut(&mut matches)? {
+                WithRegistration::Login { force } => OfService::Register { force },
+                WithRegistration::Action(action) => OfService::Action(action),
+            },
+            Kind::Login => match WithLogin::from_arg_matches_mut(&mut matches)? {
+                WithLogin::Login(Later(login)) => OfService::Login(login),
+                WithLogin::Revoke => OfService::Revoke,
+                WithLogin::Action(action) => OfService::Action(action),
+            },
+        };
+        Ok(Self::Service(service, command))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "it must be more than 0 and less than for ever".to_owned())
+        .ok_or_else(|| "it must be more than 0 and not too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EXIT;
+
+    #[test]
+    fn help_names_every_secret_variable() {
+        for service in keyfob_config::Catalog::EMPTY.services() {
+            for name in service.secrets() {
+                assert!(EXIT.contains(name.variable()), "{name:?}");
+            }
+        }
+    }
 }

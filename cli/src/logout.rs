@@ -8,19 +8,19 @@ use keyfob::{ErrorKind, RecordName, TokenStore as _};
 
 use crate::failure::Failure;
 use crate::output::{say, why};
-use crate::service::Service;
+use crate::service::Client;
 
-/// How long to wait for another process that is at the same record.
+/// How long to wait for another process that holds the lock of the record.
 const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
-pub fn run(service: &dyn Service, credentials: bool) -> Result<(), Failure> {
-    let tokens = remove_tokens(service);
+pub fn run(client: &Client, credentials: bool) -> Result<(), Failure> {
+    let tokens = remove_tokens(client);
     if !credentials {
         return tokens;
     }
-    // Before the file is gone, which alone tells whose they are.
-    let tokens = tokens.and(remove_tokens_of_file(service));
-    let Some(file) = service.credentials_file()? else {
+    // Done before the file is removed, because only the file says which client the tokens belong to.
+    let tokens = tokens.and(remove_tokens_of_file(client));
+    let Some(file) = client.credentials_file()? else {
         say("its client id and secret are in your own keeping: there is nothing to remove");
         return tokens;
     };
@@ -33,42 +33,57 @@ pub fn run(service: &dyn Service, credentials: bool) -> Result<(), Failure> {
             return Err(Failure::new(ErrorKind::Store, text));
         }
     }
-    // They are the person's own copies, and the server gives no secret twice.
+    for unsaved in file.unsaved() {
+        let shown = unsaved.display();
+        match fs::remove_file(&unsaved) {
+            Ok(()) => say(&format!("{shown} is removed")),
+            Err(e) => {
+                let text = format!("could not remove {shown}: {}", why(&e));
+                return Err(Failure::new(ErrorKind::Store, text));
+            }
+        }
+    }
+    // Copies are left to the person, because the server shows no secret twice.
     for copy in file.copies() {
         let copy = copy.display();
         say(&format!("{copy} is still there: it may hold app credentials; remove it if nobody needs it"));
     }
-    // Credentials that cannot be read do not tell what their tokens are called.
+    // Credentials that cannot be read do not say which record holds their tokens.
     tokens.map_err(|failure| failure.add("its tokens, if there are any, could not be removed"))
 }
 
-fn remove_tokens(service: &dyn Service) -> Result<(), Failure> {
-    let Some(name) = service.record_name()? else {
-        say("there is no client id, so no tokens can be its");
+fn remove_tokens(client: &Client) -> Result<(), Failure> {
+    let Some(name) = client.record_name()? else {
+        say(if client.known.configured_grant() == Some("basic") {
+            "there are no tokens: requests are signed with HTTP Basic, which needs none"
+        } else {
+            "there is no client id, so no tokens can be its"
+        });
         return Ok(());
     };
-    let removed = remove(service, &name)?;
+    let removed = remove(client, &name)?;
     say(if removed { "the stored tokens are removed" } else { "there are no stored tokens" });
     Ok(())
 }
 
-/// Those of the client in the file, if the environment names another one.
-fn remove_tokens_of_file(service: &dyn Service) -> Result<(), Failure> {
-    let Some((id, name)) = service.client_of_file()? else { return Ok(()) };
-    if service.record_name()?.as_ref() != Some(&name) && remove(service, &name)? {
+/// Removes the tokens of the client in the file, if the environment names another client.
+fn remove_tokens_of_file(client: &Client) -> Result<(), Failure> {
+    let Some((id, name)) = client.client_of_file()? else { return Ok(()) };
+    if client.record_name()?.as_ref() != Some(&name) && remove(client, &name)? {
         say(&format!("the stored tokens of {id} are removed"));
     }
     Ok(())
 }
 
-/// Whether there was something to remove.
-fn remove(service: &dyn Service, name: &RecordName) -> Result<bool, Failure> {
-    let store = service.settings().store()?;
-    let within = service.settings().timeout.unwrap_or(LOCK_TIME);
-    // What a process that was killed left there holds tokens too.
+/// Removes a record, and returns whether there was one.
+fn remove(client: &Client, name: &RecordName) -> Result<bool, Failure> {
+    let store = client.settings.store()?;
+    let within = client.settings.timeout.unwrap_or(LOCK_TIME);
+    // A file that a killed process left there holds tokens too.
     let is_there = exists(&store.path(name))?
         || exists(&store.temporary_path(name))?
-        || exists(&store.unreadable_path(name))?;
+        || exists(&store.unreadable_path(name))?
+        || !store.unsaved_paths(name).is_empty();
     if is_there {
         store.lock(name, within)?.remove()?;
     }

@@ -3,47 +3,63 @@
 
 mod args;
 mod batch;
-mod clock;
+mod catalog;
+mod check;
 mod exec;
 mod failure;
+mod git_credential;
+mod introspect;
+mod leave;
+mod line;
+mod login;
 mod logout;
 mod output;
 mod request;
-mod secrets;
 mod service;
+mod services;
 mod settings;
 mod signals;
-mod spacebring;
 mod spatiafi;
 mod status;
 mod target;
 mod terminal;
 mod token;
+mod usage;
 
 use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use keyfob::ureq::http::Method;
+use keyfob_config::KnownService;
 use zeroizing_alloc::ZeroAlloc;
 
-use args::{Action, Cli, Command, Format, Later, Spacebring, Spatiafi};
+use args::{Action, Cli, Command, Common, Format, Later, OfService, Other};
 use failure::Failure;
-use service::Service;
+use service::Client;
 use settings::Settings;
 
-/// Wipes what it frees: what ureq, rustls and the parsers keep of secrets too.
+/// Wipes all memory that it frees, including the copies of secrets in ureq, rustls and the parsers.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    keep_memory_private();
+    if let Some(status) = leave::requested_status() {
+        return status;
+    }
+    let is_private = keep_memory_private();
     match parse() {
         Ok(cli) => {
-            if cli.common.verbose {
-                output::narrate();
+            if cli.common.verbose > 0 {
+                output::narrate(cli.common.verbose > 1);
             }
-            end(run(cli))
+            if let Err(error) = is_private {
+                let why = output::why(&error);
+                output::warn(&format!(
+                    "other programs of this user can read the memory of this one, as the system did not close it: {why}"
+                ));
+            }
+            end(leave::on_wiped_stack(|| run(cli)))
         }
         Err(status) => status,
     }
@@ -59,7 +75,7 @@ fn end(result: Result<(), Failure>) -> ExitCode {
             }
             #[cfg(unix)]
             if let Failure::Signal(signal) = failure {
-                // Ends as every program does that does not know the signal: shells look at that.
+                // Ends like a program that does not handle the signal, because shells check that.
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
             ExitCode::from(failure.exit_status())
@@ -67,7 +83,7 @@ fn end(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// The command line, or the exit status if there is nothing to run.
+/// Returns the parsed command line, or the exit status if there is nothing to run.
 fn parse() -> Result<Cli, ExitCode> {
     let mut command = Cli::command();
     let cli = command
@@ -75,42 +91,46 @@ fn parse() -> Result<Cli, ExitCode> {
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
         .map_err(|error| {
             let error = error.format(&mut command);
-            if error.use_stderr() {
-                error.exit();
-            }
-            // Help and version are results too.
-            end(output::print(error.render().to_string().as_bytes()))
+            end(if error.use_stderr() {
+                usage::refuse(&error)
+            } else {
+                // Help and version go to standard output.
+                output::print(error.render().to_string().as_bytes())
+            })
         });
-    // To take it apart takes as long as to put it together, and it holds no secret.
+    // Freeing it takes as long as building it, and it holds no secret.
     std::mem::forget(command);
     cli
 }
 
-/// No core dump, and no look into the memory for other programs of the same user. `exec` ends it.
-fn keep_memory_private() {
+/// Forbids core dumps, and closes the memory to other programs of the same user. `exec` ends both.
+fn keep_memory_private() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_dumpable(false);
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    check(&cli)?;
+    check_format(&cli)?;
     match cli.command {
-        Command::Spatiafi(Later(command)) => {
-            let client = spatiafi::Client { settings: Settings::new(cli.common)? };
+        Command::Service(known, command) => {
+            let format = cli.common.format;
+            let client = match client(known, cli.common) {
+                Err(failure) if matches!(command, OfService::Action(Action::Check { .. })) => {
+                    return check::without_service(failure, format);
+                }
+                client => client?,
+            };
             match command {
-                Spatiafi::Login { force } => client.login(force),
-                Spatiafi::Action(action) => act(&client, &action),
+                OfService::Register { force } => spatiafi::log_in(&client, force),
+                OfService::Login(options) => login::log_in(&client, &options),
+                OfService::Revoke => login::revoke(&client),
+                OfService::Action(action) => act(&client, &action),
             }
         }
-        Command::Spacebring(Later(command)) => {
-            let client = spacebring::Client { settings: Settings::new(cli.common)? };
-            match command {
-                Spacebring::Login(Later(options)) => client.login(&options),
-                Spacebring::Revoke => client.revoke(),
-                Spacebring::Action(action) => act(&client, &action),
-            }
-        }
-        Command::Completions { shell } => {
+        Command::Other(Other::Services) => services::run(cli.common.format),
+        Command::Other(Other::Status) => status::run_all(Settings::new(cli.common)?),
+        Command::Other(Other::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "keyfob", &mut script);
             output::print(&script)
@@ -118,35 +138,45 @@ fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// An option that would have no effect is a mistake.
-fn check(cli: &Cli) -> Result<(), Failure> {
-    let action = match &cli.command {
-        Command::Spatiafi(Later(Spatiafi::Action(action)))
-        | Command::Spacebring(Later(Spacebring::Action(action))) => Some(action),
-        _ => None,
+fn client(known: KnownService<'static>, options: Common) -> Result<Client, Failure> {
+    catalog::check()?;
+    Ok(Client { known, settings: Settings::new(options)? })
+}
+
+/// Refuses an option that would have no effect.
+fn check_format(cli: &Cli) -> Result<(), Failure> {
+    let is_report = match &cli.command {
+        Command::Service(_, OfService::Action(Action::Token)) => return Ok(()),
+        Command::Service(_, OfService::Action(Action::Status | Action::Check { .. }))
+        | Command::Other(Other::Services | Other::Status) => true,
+        _ => false,
     };
-    match (cli.common.format, action) {
-        (None, _) | (_, Some(Action::Token)) | (Some(Format::Text | Format::Json), Some(Action::Status)) => {
-            Ok(())
+    match cli.common.format {
+        None => Ok(()),
+        Some(Format::Text | Format::Json) if is_report => Ok(()),
+        Some(_) if is_report => {
+            Err(Failure::invalid("this --format is for `token`: reports have text and json"))
         }
-        (Some(Format::Header), Some(Action::Status)) => {
-            Err(Failure::invalid("--format header is for `token`: `status` has text and json"))
+        Some(_) => {
+            Err(Failure::invalid("--format is for `token`, `status`, `check` and `services`: leave it out"))
         }
-        _ => Err(Failure::invalid("--format is for `token` and `status`: leave it out")),
     }
 }
 
-fn act(service: &dyn Service, action: &Action) -> Result<(), Failure> {
+fn act(client: &Client, action: &Action) -> Result<(), Failure> {
     match action {
-        Action::Token => token::run(service),
-        Action::Get(Later(given)) => request::get(service, given),
-        Action::Post(Later(given)) => request::with_body(service, Method::POST, given),
-        Action::Put(Later(given)) => request::with_body(service, Method::PUT, given),
-        Action::Patch(Later(given)) => request::with_body(service, Method::PATCH, given),
-        Action::Delete(Later(given)) => request::with_body(service, Method::DELETE, given),
-        Action::Batch(Later(given)) => batch::run(service, given),
-        Action::Exec { command } => exec::run(service, command),
-        Action::Logout { credentials } => logout::run(service, *credentials),
-        Action::Status => status::run(service),
+        Action::Token => token::run(client),
+        Action::Get(Later(given)) => request::get(client, given),
+        Action::Post(Later(given)) => request::with_body(client, Method::POST, given),
+        Action::Put(Later(given)) => request::with_body(client, Method::PUT, given),
+        Action::Patch(Later(given)) => request::with_body(client, Method::PATCH, given),
+        Action::Delete(Later(given)) => request::with_body(client, Method::DELETE, given),
+        Action::Batch(Later(given)) => batch::run(client, given),
+        Action::Exec { command } => exec::run(client, command),
+        Action::Logout { credentials } => logout::run(client, *credentials),
+        Action::Status => status::run(client),
+        Action::Check { offline } => check::run(client, *offline),
+        Action::GitCredential { operation } => git_credential::run(client, operation),
+        Action::Introspect => introspect::run(client),
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::UNIX_EPOCH;
 
-use keyfob::ErrorKind;
+use keyfob::{Clock, ErrorKind, one_line};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::failure::Failure;
@@ -15,6 +16,15 @@ pub fn stdout() -> Result<File, Failure> {
     #[cfg(windows)]
     let own = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned();
     own.map(File::from).map_err(|e| unwritable("standard output", &e))
+}
+
+/// Standard input, likewise.
+pub fn stdin() -> Result<File, Failure> {
+    #[cfg(unix)]
+    let own = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned();
+    #[cfg(windows)]
+    let own = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned();
+    own.map(File::from).map_err(|e| unreadable("standard input", &e))
 }
 
 /// Prints a result, all of it at once.
@@ -33,27 +43,61 @@ pub fn unreadable(what: &str, error: &io::Error) -> Failure {
     Failure::new(ErrorKind::Store, format!("could not read {what}: {}", why(error)))
 }
 
-/// The reason, without the number that the operating system has for it.
+/// Returns the reason of an error, without the operating system's number.
 pub fn why(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_lowercase()
 }
 
-/// Says something to the person, in one line.
+/// As [`why`], for a process or thread that could not be started.
+pub fn why_not_started(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            "no more processes and threads are allowed; raise the limit on them (ulimit -u)".to_owned()
+        }
+        _ => why(error),
+    }
+}
+
+/// Prints one line for the person.
 pub fn say(text: &str) {
-    // Where nobody listens there is nobody to tell.
-    let _ = writeln!(io::stderr(), "keyfob: {text}");
+    line("", text);
 }
 
 pub fn warn(text: &str) {
-    say(&format!("{} {text}", colored("33", "warning:")));
+    line(&(colored("33", "warning:") + " "), text);
 }
 
 pub fn error(text: &str) {
-    say(&format!("{} {text}", colored("31", "error:")));
+    line(&(colored("31", "error:") + " "), text);
 }
 
-/// In colour on a terminal, unless `NO_COLOR` is set to something.
+/// The text may repeat a text of a server, a file, the environment or the command line. Only printable characters of it reach the terminal.
+fn line(start: &str, text: &str) {
+    // If standard error is closed, there is nowhere else to report that.
+    let _ = writeln!(io::stderr(), "keyfob: {start}{}", one_line(text));
+}
+
+/// Escapes the characters in JSON that a terminal would not show as text. A parser reads the same values.
+pub fn printable_json(json: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        let mut utf8 = [0; 4];
+        let text: &str = c.encode_utf8(&mut utf8);
+        if one_line(text) == text {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
+/// Returns the text in this colour on a terminal, unless `NO_COLOR` is set to something.
 fn colored(color: &str, text: &str) -> String {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
@@ -61,27 +105,37 @@ fn colored(color: &str, text: &str) -> String {
     if plain { text.to_owned() } else { format!("\x1b[{color}m{text}\x1b[0m") }
 }
 
-struct Narration;
+/// Prints records on standard error.
+struct Narration {
+    /// Whether those of ureq are printed too.
+    all: bool,
+}
 
 impl Log for Narration {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let target = metadata.target();
+        target.starts_with("keyfob") || self.all && target.starts_with("ureq")
     }
 
     fn log(&self, record: &Record<'_>) {
-        if record.target().starts_with("keyfob") {
-            say(&record.args().to_string());
-        } else {
-            say(&format!("{}: {}", record.target(), record.args()));
+        if !self.enabled(record.metadata()) {
+            return;
         }
+        let now = Clock::system().now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, millis) = (now.as_secs() % 86_400, now.subsec_millis());
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let who = if record.target().starts_with("keyfob") { "" } else { "ureq: " };
+        say(&format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z {who}{}", record.args()));
     }
 
     fn flush(&self) {}
 }
 
-/// Narrates from now on. Never at `trace`, where ureq shows whole requests.
-pub fn narrate() {
-    if log::set_logger(&Narration).is_ok() {
+/// Prints log records from now on, those of ureq too if `all` is set. Never at `trace`, where ureq shows whole requests.
+pub fn narrate(all: bool) {
+    static OWN: Narration = Narration { all: false };
+    static ALL: Narration = Narration { all: true };
+    if log::set_logger(if all { &ALL } else { &OWN }).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
 }

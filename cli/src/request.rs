@@ -1,23 +1,24 @@
 //! `keyfob <service> get`, `post`, `put`, `patch` and `delete`.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use keyfob::ErrorKind;
 use keyfob::ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use keyfob::ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use keyfob::ureq::{self, SendBody};
-use keyfob::{ErrorKind, classify, classify_answer};
+use keyfob_config::text;
 use serde::de::IgnoredAny;
 
 use crate::args::{self, RequestWithBody};
 use crate::failure::Failure;
 use crate::output::{stdout, unreadable, unwritable};
-use crate::service::Service;
+use crate::service::Client;
 use crate::target::Target;
 
-/// What says who asks, where, and where a message ends: two that disagree would be read as two requests.
+/// Headers that name the sender or the host, or frame the message. If two framing headers disagree, a server may read two requests.
 const RESERVED: [&str; 11] = [
     "authorization",
     "connection",
@@ -32,22 +33,20 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
-const NETWORK_ID: &str = "spacebring-network-id";
-
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-pub fn get(service: &dyn Service, given: &args::Request) -> Result<(), Failure> {
-    send(service, Method::GET, given, None)
+pub fn get(client: &Client, given: &args::Request) -> Result<(), Failure> {
+    send(client, Method::GET, given, None)
 }
 
-pub fn with_body(service: &dyn Service, method: Method, given: &RequestWithBody) -> Result<(), Failure> {
+pub fn with_body(client: &Client, method: Method, given: &RequestWithBody) -> Result<(), Failure> {
     let body = match (&given.data, &given.json) {
         (Some(data), _) => Some((body(data)?, FORM)),
         (None, Some(json)) => Some((checked_json(body(json)?)?, JSON)),
         (None, None) => None,
     };
-    send(service, method, &given.request, body)
+    send(client, method, &given.request, body)
 }
 
 enum Data {
@@ -56,7 +55,7 @@ enum Data {
     Input,
 }
 
-/// What `--data` and `--json` name.
+/// Returns the body that `--data` or `--json` names.
 fn body(given: &str) -> Result<Data, Failure> {
     match given.strip_prefix('@') {
         None => Ok(Data::Bytes(given.as_bytes().to_vec())),
@@ -73,11 +72,16 @@ fn body(given: &str) -> Result<Data, Failure> {
 }
 
 fn checked_json(data: Data) -> Result<Data, Failure> {
-    let bytes = match data {
+    let mut bytes = match data {
         Data::Bytes(bytes) => bytes,
         Data::File(file) => read_whole(file)?,
         Data::Input => read_whole(io::stdin().lock())?,
     };
+    // JSON may not be sent with a byte order mark (RFC 8259 8.1).
+    text::drop_mark(&mut bytes);
+    if let Some(problem) = text::other_encoding(&bytes) {
+        return Err(Failure::invalid(format!("the body of --json {problem}; nothing was sent")));
+    }
     serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|e| {
         let place = format!("line {}, column {}", e.line(), e.column());
         Failure::invalid(format!("the body of --json is not JSON at {place}: nothing was sent"))
@@ -85,23 +89,30 @@ fn checked_json(data: Data) -> Result<Data, Failure> {
     Ok(Data::Bytes(bytes))
 }
 
-fn read_whole(mut reader: impl Read) -> Result<Vec<u8>, Failure> {
+/// The longest body of `--json`, which is held in memory, in bytes.
+const MOST_JSON: u64 = 64 * 1024 * 1024;
+
+fn read_whole(reader: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(|e| unreadable("the body", &e))?;
+    reader.take(MOST_JSON + 1).read_to_end(&mut bytes).map_err(|e| unreadable("the body", &e))?;
+    if bytes.len() as u64 > MOST_JSON {
+        return Err(Failure::invalid(
+            "the body of --json is longer than 64 MiB: nothing was sent; send it unchecked, with --data and --header 'Content-Type: \
+             application/json'",
+        ));
+    }
     Ok(bytes)
 }
 
 fn send(
-    service: &dyn Service,
+    client: &Client,
     method: Method,
     given: &args::Request,
     body: Option<(Data, &'static str)>,
 ) -> Result<(), Failure> {
-    let headers = headers(&given.headers)?;
-    let api = service.api()?;
-    let url = Target::new(&api.url)?.url(&given.target)?;
-    let agent = api.agent(service, 1)?;
-
+    let headers = headers(client, &given.headers)?;
+    let service = client.service_of_requests()?;
+    let url = Target::new(service.api_url())?.url(&given.target)?;
     let length = body.as_ref().and_then(|(data, _)| data.length());
     let mut request = Request::builder().method(method).uri(url);
     if let Some(fields) = request.headers_mut() {
@@ -114,37 +125,49 @@ fn send(
         }
         fields.extend(headers);
     }
-    let request = |body| request.body(body).map_err(|_| Failure::invalid("the request cannot be sent"));
+    let head = request.body(()).map_err(|_| Failure::invalid("the request cannot be sent"))?;
+    // Checked before a token is obtained.
+    service.agent_builder().can_send(&head)?;
+    let agent = client.agent(&service, 1)?;
+    let request = |body| head.map(|()| body);
     let mut response = match body {
-        None => agent.run(request(SendBody::none())?),
+        None => agent.run(request(SendBody::none())),
         Some((Data::Bytes(bytes), _)) => {
-            run_with(&agent, request(SendBody::from_owned_reader(io::Cursor::new(bytes)))?)
+            run_with(&agent, request(SendBody::from_owned_reader(io::Cursor::new(bytes))))
         }
         Some((Data::File(file), _)) => {
             let cut = Arc::<AtomicBool>::default();
             let body = SizedFile { file, left: length, cut: cut.clone() };
-            let result = run_with(&agent, request(SendBody::from_owned_reader(body))?);
+            let result = run_with(&agent, request(SendBody::from_owned_reader(body)));
             if cut.load(Ordering::Relaxed) {
                 let text = "the file of --data became shorter while it was sent: try again";
                 return Err(Failure::new(ErrorKind::Store, text));
             }
             result
         }
-        Some((Data::Input, _)) => run_with(&agent, request(SendBody::from_owned_reader(io::stdin()))?),
+        Some((Data::Input, _)) => run_with(&agent, request(SendBody::from_owned_reader(io::stdin()))),
     }
-    .map_err(classify)?;
+    .map_err(keyfob::Error::from)?;
 
-    let status = response.status();
-    log::debug!("the API answered HTTP {status}");
-    let copied = copy(&mut response.body_mut().as_reader(), &mut stdout()?);
-    match (copied, classify_answer(&response)) {
-        // Whoever has had enough of the answer wants to know all the same.
-        (Ok(()) | Err(Failure::BrokenPipe), Some(error)) => Err(error.into()),
+    let mut start = Vec::new();
+    let copied =
+        copy(&mut response.body_mut().as_reader(), &mut stdout()?, io::stdout().is_terminal(), &mut start);
+    let refused = keyfob::Error::from_response(&response).map(|error| {
+        let lacking = client.known.variable_of_header_in(&start);
+        let advice = lacking.map(|name| format!("the answer names a header that {name} sets: set it"));
+        (advice.into_iter()).fold(Failure::from(error), |failure, advice| failure.add(&advice))
+    });
+    match (copied, refused) {
+        // The exit status shows the API's answer even if the reader has closed the pipe.
+        (Ok(()) | Err(Failure::BrokenPipe), Some(error)) => Err(error),
+        // The API's refusal is reported even without its body: a server that did not read the whole request may cut the body off (RFC 9112
+        // 9.6).
+        (Err(failure), Some(error)) if failure.is_of_the_answer() => Err(error),
         (copied, _) => copied,
     }
 }
 
-/// Any method may have a body here: it was asked for.
+/// Any method may have a body here, because the user asked for it.
 fn run_with(
     agent: &ureq::Agent,
     request: Request<SendBody<'_>>,
@@ -153,8 +176,8 @@ fn run_with(
 }
 
 impl Data {
-    /// That of a file too long for the agent to find out. A shorter one may have another than it says, as in `/proc`; a
-    /// pipe has none.
+    /// Returns the length of a file that is too long for the agent to measure. A shorter file may differ from its stated length, as in
+    /// `/proc`. A pipe has no length.
     fn length(&self) -> Option<u64> {
         const KEPT: u64 = 64 * 1024;
         let Self::File(file) = self else { return None };
@@ -166,12 +189,12 @@ impl Data {
     }
 }
 
-/// A file, as far as its length was when it was looked at.
+/// Reads a file up to the length that it had when it was opened.
 struct SizedFile {
     file: File,
-    /// `None`: to its end.
+    /// The number of bytes left, or `None` to read to the end.
     left: Option<u64>,
-    /// It ended before.
+    /// Set if the file ended earlier.
     cut: Arc<AtomicBool>,
 }
 
@@ -188,7 +211,7 @@ impl Read for SizedFile {
     }
 }
 
-fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
+fn headers(client: &Client, fields: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for field in fields {
         let parsed = field.split_once(':').and_then(|(name, value)| {
@@ -197,31 +220,37 @@ fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
         });
         let (name, value) =
             parsed.ok_or_else(|| Failure::invalid("a --header is not of the form 'Name: value'"))?;
-        if RESERVED.contains(&name.as_str()) {
-            return Err(Failure::invalid(format!("the header {name} is set by keyfob: leave it out")));
+        let reserved = RESERVED.contains(&name.as_str()).then(|| "keyfob: leave it out".to_owned());
+        if let Some(source) = reserved.or_else(|| client.known.source_of_header(name.as_str())) {
+            return Err(Failure::invalid(format!("the header {name} is set by {source}")));
         }
-        if name == NETWORK_ID {
-            return Err(Failure::invalid(format!(
-                "the header {name} is set by SPACEBRING_NETWORK_ID: set that"
-            )));
-        }
-        headers.append(name, value);
+        headers.try_append(name, value).map_err(|_| Failure::invalid("there are too many headers"))?;
     }
     Ok(headers)
 }
 
-/// What the API sends, as it comes.
-fn copy(from: &mut impl Read, to: &mut File) -> Result<(), Failure> {
+/// Copies the body that the API sends as it arrives. A terminal gets a line end after it, so that the next line begins at the left. `start`
+/// receives the first part of the body.
+fn copy(from: &mut impl Read, to: &mut File, is_terminal: bool, start: &mut Vec<u8>) -> Result<(), Failure> {
     let mut chunk = vec![0; 16 * 1024];
-    loop {
+    let mut last = None;
+    let copied = loop {
         let n = match from.read(&mut chunk) {
-            Ok(0) => return Ok(()),
+            Ok(0) => break Ok(()),
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(classify(e.into()).into()),
+            Err(e) => break Err(keyfob::Error::from(ureq::Error::from(e)).into()),
         };
         to.write_all(&chunk[..n]).map_err(|e| unwritable("standard output", &e))?;
+        if start.is_empty() {
+            start.extend_from_slice(&chunk[..n]);
+        }
+        last = chunk[..n].last().copied();
+    };
+    if is_terminal && last.is_some_and(|byte| byte != b'\n') {
+        to.write_all(b"\n").map_err(|e| unwritable("standard output", &e))?;
     }
+    copied
 }
 
 #[cfg(test)]
@@ -229,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_file_too_long_to_be_kept_has_a_length() {
+    fn only_a_file_too_long_to_be_buffered_has_a_length() {
         let mut file = tempfile::tempfile().unwrap();
         let mut length = |bytes: usize| {
             file.write_all(&vec![b'x'; bytes]).unwrap();
@@ -241,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_became_shorter_is_an_error_and_one_that_grew_is_cut() {
+    fn file_that_became_shorter_is_an_error_and_one_that_grew_is_truncated() {
         let read = |left| {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(b"0123456789").unwrap();

@@ -1,48 +1,60 @@
-//! `keyfob <service> status`: what is stored and where secrets would come from. Nothing is sent, no secret is shown.
+//! `keyfob <service> status` and `keyfob status`: what is stored and where secrets would come from. Nothing is sent, no secret is shown.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use keyfob::{CredentialsFile, ErrorKind, FileStore, RecordName, TokenStore as _};
+use keyfob::{CredentialsFile, ErrorKind, FileStore, RecordName, TokenStore as _, one_line};
+use keyfob_config::{Origin, Source};
 use serde::Serialize;
 
 use crate::args::Format;
+use crate::catalog;
 use crate::failure::Failure;
-use crate::output::{self, unreadable};
-use crate::secrets::{self, Source};
-use crate::service::Service;
+use crate::output::{self, printable_json};
+use crate::service::{Client, FILE};
+use crate::settings::Settings;
 use crate::token::unix_seconds;
 
 #[derive(Serialize)]
 struct Status {
     service: &'static str,
+    /// File and line of the configuration. `None`: the service is built in, and nothing is changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configured_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
     profile: String,
     api_url: String,
-    token_url: String,
+    /// `None`: the service has no tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_url: Option<String>,
     /// `basic` or `oauth2`.
     requests_signed_with: &'static str,
     client_id: Option<String>,
-    client_id_from: Option<&'static str>,
+    client_id_from: Option<String>,
     secrets: Vec<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials_file: Option<Place>,
-    /// What a login has kept beside that file.
+    /// The answers that a login has kept beside that file.
     credentials_copies: Vec<Place>,
     store: Option<Place>,
     record: Option<Place>,
+    /// The answers of a server that could not be used or saved.
+    unsaved: Vec<Place>,
     token: Option<Token>,
     /// `None` until a server has answered.
     clock_offset: Option<i64>,
-    /// What would keep a command from working.
+    /// The problems that would keep a command from working.
     problems: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Secret {
-    name: &'static str,
-    /// `None`: from nowhere.
+    name: String,
+    /// `None`: no place is set.
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<Place>,
@@ -50,16 +62,17 @@ struct Secret {
 
 #[derive(Serialize)]
 struct Place {
-    path: String,
+    /// `None` if the file that a variable names does not exist, because the value of the variable may be a secret.
+    path: Option<String>,
     exists: bool,
-    /// As `chmod` takes it.
+    /// In the form that `chmod` takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
 }
 
 #[derive(Serialize)]
 #[allow(clippy::struct_field_names, reason = "RFC 6749 calls it so")]
-struct Token {
+pub struct Token {
     valid: bool,
     obtained_at: u64,
     expires_at: Option<u64>,
@@ -68,56 +81,108 @@ struct Token {
     refresh_token: bool,
 }
 
-pub fn run(service: &dyn Service) -> Result<(), Failure> {
+pub fn run(client: &Client) -> Result<(), Failure> {
     let mut failures = Vec::new();
-    let status = look(service, &mut failures)?;
-    let shown = match service.settings().format {
-        Some(Format::Json) => {
-            serde_json::to_string(&status).map_err(|e| Failure::unexpected(e.to_string()))? + "\n"
-        }
-        // The first failure is said at the end.
-        _ => text(&status, usize::from(!failures.is_empty())),
-    };
+    let shown = show(client, &mut failures, true)?;
     output::print(shown.as_bytes())?;
     failures.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Failure> {
-    let settings = service.settings();
-    let urls = service.urls()?;
+/// Shows all services. A failure of one keeps no other from being shown.
+pub fn run_all(settings: Settings) -> Result<(), Failure> {
+    catalog::check()?;
+    let is_json = settings.format == Some(Format::Json);
+    let [start, between, end] = if is_json { ["[", ",", "]\n"] } else { ["", "\n", ""] };
+    let mut shown = start.to_owned();
+    let mut first = None;
+    let services = catalog::catalog().services();
+    let mut client = Client { known: services[0], settings };
+    for known in services {
+        client.known = known;
+        if shown.len() > start.len() {
+            shown += between;
+        }
+        let mut failures = Vec::new();
+        match show(&client, &mut failures, false) {
+            Ok(text) => shown += if is_json { text.trim_end() } else { &text },
+            Err(failure) => {
+                let (name, problem) = (known.name(), failure.to_string());
+                if is_json {
+                    let problem = printable_json(&serde_json::Value::from(problem).to_string());
+                    let _ = write!(shown, "{{\"service\":\"{name}\",\"problems\":[{problem}]}}");
+                } else {
+                    tell(&mut shown, "service", name);
+                    tell(&mut shown, "problem", &problem);
+                }
+                failures = vec![failure];
+            }
+        }
+        first = first.or(failures.into_iter().next());
+    }
+    output::print((shown + end).as_bytes())?;
+    first.map_or(Ok(()), Err)
+}
+
+/// Returns the status as text or JSON. The text leaves out the first failure if `is_said`: the caller prints that one.
+fn show(client: &Client, failures: &mut Vec<Failure>, is_said: bool) -> Result<String, Failure> {
+    let status = look(client, failures)?;
+    Ok(match client.settings.format {
+        Some(Format::Json) => {
+            let json = serde_json::to_string(&status).map_err(|e| Failure::unexpected(e.to_string()))?;
+            printable_json(&json) + "\n"
+        }
+        _ => text(&status, usize::from(is_said && !failures.is_empty())),
+    })
+}
+
+/// Adds a line with a name and its value.
+fn tell(lines: &mut String, name: &str, text: &str) {
+    let text = one_line(text);
+    let _ = writeln!(lines, "{name:<18} {text}");
+}
+
+fn look(client: &Client, failures: &mut Vec<Failure>) -> Result<Status, Failure> {
+    let settings = &client.settings;
+    let [api_url, token_url] = client.urls()?;
     let mut keep = |failure: Failure| failures.push(failure);
-    let client = service.client_id().unwrap_or_else(|failure| {
-        keep(failure);
+    let client_id = client.known.client_id().unwrap_or_else(|problem| {
+        keep(problem.into());
         None
     });
-    let from_file = client.as_ref().is_some_and(|(_, from)| !from.starts_with("SP"));
+    let from_file = client_id.as_ref().is_some_and(|(_, from)| *from == Origin::CredentialsFile);
+    let all = catalog::secrets();
     let mut secrets = Vec::new();
-    for (number, name) in service.secrets().iter().enumerate() {
-        let found = secrets::find(name).unwrap_or_else(|failure| {
-            keep(failure);
+    let names = client.known.secrets();
+    for (number, name) in names.iter().enumerate().skip(usize::from(!client.known.needs_secret_of_client())) {
+        let found = all.find(name).unwrap_or_else(|problem| {
+            keep(problem.into());
             None
         });
         let from = match &found {
             Some(source) => Some(source.label()),
-            // The first is the client secret, which lies beside the client id.
-            None => (number == 0 && from_file).then(|| "the credentials file".to_owned()),
+            // The first is the client secret, which is in the same file as the client id.
+            None => (number == 0 && from_file).then(|| FILE.to_owned()),
         };
         if let Some(failure) = found.as_ref().and_then(unusable) {
             keep(failure);
         }
-        let file = found.as_ref().and_then(|source| source.path().map(Place::of));
-        secrets.push(Secret { name, from, file });
+        let file = found.as_ref().and_then(|source| source.path().map(Place::named));
+        secrets.push(Secret { name: name.variable().to_owned(), from, file });
     }
-    // What is wrong with the secret alone has been said.
-    if secrets::find(service.secrets()[0]).is_ok() {
-        service.halves().unwrap_or_else(&mut keep);
+    // If this failed, the problem with the secret has been reported.
+    if all.find(&names[0]).is_ok() {
+        client.known.check_credentials(&all).unwrap_or_else(|problem| keep(problem.into()));
+    }
+    if client_id.is_some() {
+        client.known.check_required(&all).unwrap_or_else(|problem| keep(problem.into()));
     }
     let mut record = None;
-    let mut put_aside = None;
+    let mut broken_record = None;
+    let mut unsaved = Vec::new();
     let mut token = None;
     let mut clock_offset = None;
     let store = settings.store().map_err(&mut keep).ok();
-    let name = service.record_name().map_err(&mut keep).ok().flatten();
+    let name = client.record_name().map_err(&mut keep).ok().flatten();
     if let (Some(store), Some(name)) = (&store, &name) {
         record = Some(Place::of(&store.path(name)));
         match store.load(name) {
@@ -126,27 +191,31 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
             Ok(Some(found)) => {
                 let offset = found.clock_offset();
                 clock_offset = Some(offset);
-                token = Some(Token::of(found.token(), by_server(settings.http.clock().now(), offset)));
+                token = Some(Token::of(found.token(), found.judged_at(settings.http.clock())));
             }
         }
-        put_aside = broken(store, name);
+        broken_record = broken(store, name);
+        unsaved = store.unsaved_paths(name);
     }
     let mut problems: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    if let Some(text) = put_aside {
+    if let Some(text) = broken_record {
         problems.push(text.clone());
-        // With a token from a later login it keeps nothing from working.
+        // If there is the token of a later login, the record prevents nothing.
         if token.is_none() {
             failures.push(Failure::new(ErrorKind::Store, text));
         }
     }
-    let (client_id, client_id_from) = client.unzip();
-    let credentials_file = service.credentials_file().ok().flatten();
+    let (client_id, client_id_from) = client_id.unzip();
+    let client_id_from = client_id_from.map(|from| Client::shown(&from));
+    let credentials_file = client.credentials_file().ok().flatten();
     Ok(Status {
-        service: service.name(),
+        service: client.known.name(),
+        configured_at: client.known.configured_at(),
+        grant: client.known.configured_grant().map(str::to_owned),
         profile: settings.profile.clone(),
-        api_url: shown(&urls.api),
-        token_url: shown(&urls.token),
-        requests_signed_with: service.signs_with()?,
+        api_url: shown(&api_url.unwrap_or_default()),
+        token_url: token_url.map(|url| shown(&url)),
+        requests_signed_with: client.signs_with()?,
         client_id,
         client_id_from,
         secrets,
@@ -158,63 +227,58 @@ fn look(service: &dyn Service, failures: &mut Vec<Failure>) -> Result<Status, Fa
         credentials_file: credentials_file.map(|file| Place::of(file.path())),
         store: store.map(|store| Place::of(store.folder())),
         record,
+        unsaved: unsaved.iter().map(|path| Place::of(path)).collect(),
         token,
         clock_offset,
         problems,
     })
 }
 
-/// Why a secret cannot be had, as far as that shows while it is left unread.
+/// Returns why a secret cannot be read, as far as that is known without reading it.
 fn unusable(source: &Source) -> Option<Failure> {
-    match &source.place {
-        secrets::Place::File(path) | secrets::Place::Credential(path) => {
+    match source.place() {
+        keyfob_config::Place::File(path) | keyfob_config::Place::Credential(path) => {
             let opened = path.metadata().and_then(|metadata| match metadata.is_dir() {
                 true => Err(io::ErrorKind::IsADirectory.into()),
-                // To open a pipe is to wait for its writer.
+                // Opening a pipe would wait for its writer.
                 false if metadata.is_file() => File::open(path).map(drop),
                 false => Ok(()),
             });
-            opened.err().map(|e| unreadable(&source.to_string(), &e))
+            opened.err().map(|e| source.unreadable(&e).into())
         }
-        secrets::Place::Descriptor(number) => {
+        keyfob_config::Place::Descriptor(number) => {
             let folder = Path::new("/dev/fd");
-            // A system without that folder does not tell.
+            // A system without that folder does not say which descriptors are open.
             let is_open = !folder.is_dir()
                 || number.parse::<u32>().is_ok_and(|fd| folder.join(fd.to_string()).exists());
-            let label = source.label();
-            (!is_open).then(|| {
-                Failure::invalid(format!("{label} is {}: no such one is open", secrets::shown(number)))
-            })
+            (!is_open).then(|| source.not_open().into())
         }
-        secrets::Place::Variable | secrets::Place::Command(_) => None,
+        _ => None,
     }
 }
 
-/// What is left of a record that could not be read, and has been put aside where that could be done.
+/// Returns the problem with a record that could not be read. It is quarantined if possible.
 fn broken(store: &FileStore, name: &RecordName) -> Option<String> {
     let (path, aside) = (store.path(name), store.unreadable_path(name));
     if aside.symlink_metadata().is_ok() {
         let aside = aside.display();
         return Some(format!(
-            "a record that could not be read was put aside as {aside}: `logout` removes it"
+            "a record that could not be read was quarantined as {aside}: `logout` removes it"
         ));
     }
     let is_broken = path.is_file() && matches!(store.load(name), Ok(None));
-    is_broken.then(|| format!("the record {} could not be read, nor be put aside", path.display()))
+    is_broken.then(|| format!("the record {} could not be read, nor be quarantined", path.display()))
 }
 
-/// What a server's clock shows, by what was learned of it.
-fn by_server(now: SystemTime, offset: i64) -> SystemTime {
-    let by = Duration::from_secs(offset.unsigned_abs());
-    if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) }.unwrap_or(now)
-}
-
-/// As it was set, which may be wrong, but for what may be secret in it.
+/// Returns the URL as it was set, which may be wrong, without the parts that may be secret. Hides a value that is no URL.
 fn shown(url: &str) -> String {
+    if !url.contains("://") {
+        return "…".to_owned();
+    }
     let base = url.split(['?', '#']).next().unwrap_or_default();
     match base.rsplit_once('@') {
         Some((_, rest)) => format!("…@{rest}"),
-        // A password may hold such a character itself.
+        // The '@' may end a password that holds `?` or `#`.
         None if url.contains('@') => "…".to_owned(),
         None => base.to_owned(),
     }
@@ -223,7 +287,13 @@ fn shown(url: &str) -> String {
 impl Place {
     fn of(path: &Path) -> Self {
         let metadata = path.symlink_metadata().ok();
-        Self { path: path.display().to_string(), exists: metadata.is_some(), mode: mode(path) }
+        Self { path: Some(path.display().to_string()), exists: metadata.is_some(), mode: mode(path) }
+    }
+
+    /// The file that a variable names. Its path is hidden if it does not exist, because it may be a secret.
+    fn named(path: &Path) -> Self {
+        let place = Self::of(path);
+        Self { path: place.path.filter(|_| place.exists), ..place }
     }
 }
 
@@ -239,7 +309,7 @@ fn mode(_: &Path) -> Option<String> {
 }
 
 impl Token {
-    fn of(token: &keyfob::Token, now: SystemTime) -> Self {
+    pub fn of(token: &keyfob::Token, now: SystemTime) -> Self {
         Self {
             valid: token.is_valid_for(Duration::ZERO, now),
             obtained_at: unix_seconds(token.obtained_at()),
@@ -252,19 +322,27 @@ impl Token {
 }
 
 fn text(status: &Status, said: usize) -> String {
-    let mut lines = Vec::new();
-    let mut tell = |name: &str, text: String| lines.push(format!("{name:<18} {text}\n"));
+    let mut lines = String::new();
+    let mut tell = |name: &str, text: String| tell(&mut lines, name, &text);
     tell("service", status.service.to_owned());
+    if let Some(place) = &status.configured_at {
+        tell("configured in", place.clone());
+    }
+    if let Some(grant) = &status.grant {
+        tell("grant", grant.clone());
+    }
     tell("profile", status.profile.clone());
     tell("API", status.api_url.clone());
-    tell("token URL", status.token_url.clone());
+    if let Some(url) = &status.token_url {
+        tell("token URL", url.clone());
+    }
     tell(
         "requests signed by",
         if status.requests_signed_with == "basic" { "HTTP Basic" } else { "Bearer token" }.to_owned(),
     );
     tell(
         "client id",
-        match (&status.client_id, status.client_id_from) {
+        match (&status.client_id, &status.client_id_from) {
             (Some(id), Some(from)) => format!("{id}, from {from}"),
             _ => "not set".to_owned(),
         },
@@ -275,13 +353,16 @@ fn text(status: &Status, said: usize) -> String {
             (Some(from), None) => format!("from {from}"),
             (Some(from), Some(file)) => format!("from {from}: {}", file.text()),
         };
-        tell(if secret.name.ends_with("PASSWORD") { "password" } else { "client secret" }, from);
+        // Leaves out the name of the service.
+        let prefix = status.service.len() + 1;
+        tell(&secret.name[prefix..].replace('_', " ").to_lowercase(), from);
     }
     let mut named = |name, places: &[Place]| places.iter().for_each(|place| tell(name, place.text()));
     named("credentials file", status.credentials_file.as_slice());
     named("credentials copy", &status.credentials_copies);
     named("store", status.store.as_slice());
     named("record", status.record.as_slice());
+    named("kept, unsaved", &status.unsaved);
     tell("token", status.token.as_ref().map_or_else(|| "none stored".to_owned(), Token::text));
     if let Some(token) = &status.token {
         tell("refresh token", if token.refresh_token { "stored" } else { "none" }.to_owned());
@@ -301,29 +382,27 @@ fn text(status: &Status, said: usize) -> String {
     for problem in status.problems.iter().skip(said) {
         tell("problem", problem.clone());
     }
-    lines.concat()
+    lines
 }
 
 impl Place {
     fn text(&self) -> String {
-        match (&self.mode, self.exists) {
-            (_, false) => format!("{}, not there", self.path),
-            (None, true) => self.path.clone(),
-            (Some(mode), true) => format!("{}, mode {mode}", self.path),
+        match (&self.path, &self.mode) {
+            (None, _) => "not there".to_owned(),
+            (Some(path), _) if !self.exists => format!("{path}, not there"),
+            (Some(path), None) => path.clone(),
+            (Some(path), Some(mode)) => format!("{path}, mode {mode}"),
         }
     }
 }
 
-/// The last second of the year 9999, as Unix time: later ones have no date of HTTP.
-const LAST_DATE: u64 = 253_402_300_799;
-
 impl Token {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let Some((at, left)) = self.expires_at.zip(self.expires_in) else {
             return "stored, of unknown lifetime".to_owned();
         };
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.min(LAST_DATE));
-        let at = httpdate::fmt_http_date(at);
+        // No token expires after the year 9999, for which HTTP has no date.
+        let at = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(at));
         if self.valid { format!("valid for {left} s, until {at}") } else { format!("expired at {at}") }
     }
 }

@@ -1,17 +1,19 @@
-//! [`Target`]: where a request may go, which is the API and nowhere else.
+//! [`Target`]: the only place where a request may go, which is the API.
 
 use keyfob::ureq::http::Uri;
 use keyfob::ureq::http::uri::Authority;
 
 use crate::failure::Failure;
 
-/// The API that paths belong to, and that URLs must belong to.
+/// The longest URL that `http` accepts.
+const MOST: usize = 65_534;
+
+/// The API of a service. Paths are appended to its URL, and URLs must belong to it.
 pub struct Target {
     base: String,
     origin: Origin,
 }
 
-#[derive(PartialEq, Eq)]
 struct Origin {
     scheme: String,
     host: String,
@@ -26,8 +28,13 @@ impl Target {
         Ok(Self { base: base.to_owned(), origin })
     }
 
-    /// The URL of a path of the API, or a URL that belongs to it.
+    /// Returns the URL of a path of the API, or a URL of the API unchanged.
     pub fn url(&self, path_or_url: &str) -> Result<Uri, Failure> {
+        if path_or_url.contains('\u{feff}') {
+            return Err(Failure::invalid(
+                "the path or URL holds a byte order mark (U+FEFF), which cannot be seen: remove it",
+            ));
+        }
         let is_url = !path_or_url.starts_with('/') && path_or_url.contains("://");
         if path_or_url.contains('#') {
             return Err(Failure::invalid(
@@ -38,8 +45,17 @@ impl Target {
             return Err(Failure::invalid("a path begins with '/', and a URL with https://"));
         }
         let whole = if is_url { path_or_url.to_owned() } else { format!("{}{path_or_url}", self.base) };
-        // `http` takes these as they are, and a server may take them for anything.
-        let plain = whole.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b));
+        // `http` accepts these characters, and servers disagree on their meaning.
+        let plain = whole.bytes().all(|byte| {
+            let is_odd = matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+            byte.is_ascii_graphic() && !is_odd
+        });
+        if whole.len() > MOST {
+            return Err(Failure::invalid(format!(
+                "the URL is {} bytes long; none can be longer than {MOST}: nothing was sent",
+                whole.len()
+            )));
+        }
         let uri = whole.parse::<Uri>().ok().filter(|_| plain).ok_or_else(|| {
             Failure::invalid(
                 "the path or URL holds characters that no URL has: percent-encode them, as in %20 for a space",
@@ -50,14 +66,32 @@ impl Target {
                 "the URL has a user name in it ('@'): remove it, the request is signed without",
             ));
         }
-        if origin(&uri).is_none_or(|origin| origin != self.origin) {
+        if !self.origin.is_of(&uri) {
             return Err(Failure::invalid(format!(
                 "the URL is not at {}, so the request would carry the credentials to somebody else: nothing was sent; \
-                 give a path of the API, or set its URL in the environment",
+                 give a path of the API, or add this origin to the service's api_url",
                 self.origin
             )));
         }
         Ok(uri)
+    }
+}
+
+impl Origin {
+    /// Whether a URL has this origin. A batch asks for each line, so nothing is allocated.
+    fn is_of(&self, uri: &Uri) -> bool {
+        let is = |own: &str, other: Option<&str>| other.is_some_and(|other| own.eq_ignore_ascii_case(other));
+        is(&self.scheme, uri.scheme_str())
+            && is(&self.host, uri.host())
+            && self.port == uri.port_u16().or(default_port(&self.scheme))
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
     }
 }
 
@@ -74,12 +108,7 @@ impl std::fmt::Display for Origin {
 fn origin(uri: &Uri) -> Option<Origin> {
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
     let host = uri.host()?.to_ascii_lowercase();
-    let default = match scheme.as_str() {
-        "https" => Some(443),
-        "http" => Some(80),
-        _ => None,
-    };
-    Some(Origin { port: uri.port_u16().or(default), scheme, host })
+    Some(Origin { port: uri.port_u16().or(default_port(&scheme)), scheme, host })
 }
 
 #[cfg(test)]
@@ -87,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_the_api() {
+    fn target_below_the_api_is_accepted() {
         let target = Target::new("https://api.example.com").unwrap();
         for (given, url) in [
             ("/a", "https://api.example.com/a"),
@@ -105,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn target_outside_the_api_is_refused() {
         let target = Target::new("https://api.example.com").unwrap();
         for (given, why) in [
             ("https://evil.example/a", "not at https://api.example.com"),

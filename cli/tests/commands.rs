@@ -1,4 +1,4 @@
-//! Every command of the table, against both sandboxes.
+//! Every command, against both sandboxes.
 #![allow(clippy::disallowed_methods, reason = "tests of a real process run on the machine's clock")]
 
 mod support;
@@ -15,7 +15,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn a_token_is_printed_and_kept_for_the_next_run() {
+fn token_is_printed_and_stored_for_the_next_run() {
     let services = Services::start();
     let output = services.run("spatiafi token");
     let token = succeeds(&output).trim_end();
@@ -37,9 +37,9 @@ fn a_token_is_printed_and_kept_for_the_next_run() {
     assert_eq!(services.spatiafi.tokens_issued(), 3);
 }
 
-/// Early renewal, at a fifth of these lifetimes, comes too late to decide.
+/// Early renewal is due in the last fifth of these lifetimes, so it has no effect here.
 #[test]
-fn a_stored_token_lives_for_a_minute_unless_told() {
+fn printed_token_is_valid_for_a_minute_unless_set_otherwise() {
     let services = Services::start();
     for (lifetime, more, kept) in [(55, "", false), (55, "--min-valid 10", true), (90, "", true)] {
         services.spatiafi.set_token_lifetime(Duration::from_secs(lifetime));
@@ -50,7 +50,7 @@ fn a_stored_token_lives_for_a_minute_unless_told() {
 }
 
 #[test]
-fn options_go_before_the_environment() {
+fn options_take_precedence_over_the_environment() {
     let services = Services::start();
     let (by_env, by_option) = (services.path("env"), services.path("option"));
     let mut command = services.without(&[], "spatiafi token");
@@ -72,13 +72,61 @@ fn options_go_before_the_environment() {
 }
 
 #[test]
-fn tls_by_option_and_by_environment() {
+fn ca_file_can_be_set_by_option_and_by_environment() {
     let services = Services::start_tls();
     ends_well(&services.run("spatiafi token"));
     let ca = services.file("ca.pem", services.spatiafi.ca_pem().unwrap());
     let mut command = services.without(&["KEYFOB_CA_FILE"], "spatiafi token --profile other");
-    fails(&command.output().unwrap(), 5, "certificate");
+    fails(
+        &command.output().unwrap(),
+        5,
+        "is not from a trusted authority; name the CA file of its authority in KEYFOB_CA_FILE",
+    );
     ends_well(&command.arg("--ca-file").arg(ca).output().unwrap());
+}
+
+#[test]
+fn systems_authorities_are_trusted_unless_others_are_named() {
+    type Case<'a> = (&'a [&'a str], Option<&'a str>, &'a str, Option<&'a str>);
+    let services = Services::start_tls();
+    let ca = services.file("ca.pem", services.spatiafi.ca_pem().unwrap());
+    let ca = ca.to_str().unwrap();
+    let other = services.file("other.pem", keyfob_sandbox::Sandbox::start_tls().ca_pem().unwrap());
+    let other = other.to_str().unwrap();
+    let unknown = Some("is not from a trusted authority");
+    // The authorities of all sandboxes have one name.
+    let other_key = Some("was not signed by the authority that it names");
+    let missing = services.path("missing");
+    let missing = missing.to_str().unwrap();
+    let cases: [Case<'_>; 14] = [
+        (&[], None, ca, None),
+        (&[], Some(""), ca, None),
+        (&[], Some("auto"), ca, None),
+        (&[], Some("system"), ca, None),
+        (&[], Some("builtin"), ca, unknown),
+        (&[], Some(ca), missing, None),
+        (&[], Some(other), ca, other_key),
+        (&[], Some("system"), other, other_key),
+        (&[], None, other, other_key),
+        (&[], None, missing, Some("could not read the CA file that SSL_CERT_FILE names")),
+        (&["--ca-file", "auto"], Some("builtin"), ca, None),
+        (&["--ca-file", "system"], Some(other), ca, None),
+        (&["--ca-file", "builtin"], Some(ca), ca, unknown),
+        (&["--ca-file", ca], Some(other), other, None),
+    ];
+    for (number, (options, variable, bundle, says)) in cases.into_iter().enumerate() {
+        let mut command =
+            services.without(&["KEYFOB_CA_FILE"], &format!("spatiafi token --profile {number}"));
+        command
+            .args(options)
+            .env("SSL_CERT_FILE", bundle)
+            .envs(variable.map(|value| ("KEYFOB_CA_FILE", value)));
+        let output = command.output().unwrap();
+        match says {
+            None => ends_well(&output),
+            Some(says) => fails(&output, if bundle == missing { 2 } else { 5 }, says),
+        }
+    }
 }
 
 #[test]
@@ -89,7 +137,7 @@ fn requests_are_signed_and_their_bodies_printed() {
     let url = format!("{}{INFO}", services.spatiafi.api_url());
     assert_eq!(out(&services.keyfob(["spatiafi", "get", &url]).output().unwrap()), out(&output));
 
-    // Customers of Spacebring by default, partners if told.
+    // Requests to Spacebring are those of a customer by default, and of a partner on request.
     let locations = services.run("spacebring get /locations/v1");
     assert!(json(succeeds(&locations))["locations"].is_array());
     let mut as_partner = services.without(&[], "spacebring get /locations/v1");
@@ -140,7 +188,7 @@ fn bodies_are_sent_as_they_are_given() {
 }
 
 #[test]
-fn the_body_of_a_refusal_is_printed_too() {
+fn body_of_a_refusal_is_printed() {
     let services = Services::start();
     let output = services.run("spatiafi get /nowhere");
     assert_eq!((output.status.code(), out(&output)), (Some(8), r#"{"detail":"Not Found"}"#));
@@ -157,7 +205,64 @@ fn the_body_of_a_refusal_is_printed_too() {
 }
 
 #[test]
-fn a_refused_token_is_replaced_and_the_request_repeated() {
+fn unsendable_request_is_refused_before_a_token_is_requested() {
+    let services = Services::start();
+    let path = |len: usize| format!("/{}", "p".repeat(len - 1));
+    let header = |len: usize| format!("x-own: {}", "v".repeat(len));
+    for (arguments, text) in [
+        (
+            vec!["get", &path(16_370)],
+            "the path and query of the URL are 16370 bytes long; at most 16369 can be sent",
+        ),
+        (
+            vec!["post", &path(16_369)],
+            "the path and query of the URL are 16369 bytes long; at most 16368 can be sent",
+        ),
+        (vec!["get", &path(65_535)], "the URL is 65557 bytes long; none can be longer than 65534"),
+        (
+            vec!["get", INFO, "--header", &header(16_376)],
+            "the header x-own is 16376 bytes long; at most 16375 can be sent",
+        ),
+    ] {
+        let output = services.keyfob(["spatiafi"]).args(arguments).output().unwrap();
+        fails(&output, 2, text);
+        assert!(!err(&output).contains('`'), "{}", err(&output));
+    }
+    assert_eq!(services.spatiafi.total(), 0);
+    services.file("in", format!("{}\n{}\n", path(16_370), path(70_000)));
+    let output = services.run("spatiafi batch in");
+    let lines: Vec<Value> = out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(lines.iter().all(|line| line["kind"] == "invalid_input"), "{lines:?}");
+    assert!(lines[0]["error"].as_str().unwrap().contains("at most 16369 can be sent"), "{lines:?}");
+    let sent =
+        services.keyfob(["spatiafi", "get", &path(16_369), "--header", &header(16_375)]).output().unwrap();
+    assert_eq!(sent.status.code(), Some(8), "{}", err(&sent));
+}
+
+#[test]
+fn wait_beyond_the_deadline_exits_with_6_and_names_the_wait() {
+    let services = Services::start();
+    for (status, wait, seconds) in [(429, "600", 600), (503, "90.0", 90), (502, "3600", 3600)] {
+        for endpoint in [Endpoint::Info, Endpoint::Token] {
+            services.spatiafi.clear_faults();
+            ends_well(&services.run("spatiafi token --format json"));
+            services.spatiafi.fault(endpoint, Fault::status(status).with_retry_after(wait).always());
+            services.spatiafi.revoke_tokens();
+            let text = format!("try again in {seconds} s");
+            fails(&services.keyfob(["spatiafi", "get", INFO]).output().unwrap(), 6, &text);
+            services.file("in", format!("{INFO}\n"));
+            let output = services.run("spatiafi batch in");
+            let line: Value = serde_json::from_str(out(&output).trim()).unwrap();
+            assert_eq!((output.status.code(), &line["kind"]), (Some(6), &"rate_limited".into()), "{line}");
+            assert!(line["error"].as_str().unwrap().ends_with(&text), "{line}");
+        }
+        fails(&services.run("spatiafi token --min-valid 86400000"), 6, &format!("try again in {seconds} s"));
+    }
+}
+
+#[test]
+fn refused_token_is_replaced_and_the_request_is_repeated() {
     let services = Services::start();
     ends_well(&services.run("spatiafi token"));
     services.spatiafi.revoke_tokens();
@@ -166,7 +271,7 @@ fn a_refused_token_is_replaced_and_the_request_repeated() {
 }
 
 #[test]
-fn spatiafi_login_makes_and_saves_app_credentials() {
+fn spatiafi_login_creates_and_saves_app_credentials() {
     let services = Services::start();
     let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
     fails(&services.without(&none, "spatiafi token").output().unwrap(), 3, "keyfob spatiafi login");
@@ -188,7 +293,7 @@ fn spatiafi_login_makes_and_saves_app_credentials() {
 }
 
 #[test]
-fn a_login_by_the_pasted_callback_then_renewed_and_revoked() {
+fn login_by_pasted_callback_can_be_renewed_and_revoked() {
     let services = Services::start();
     let login = services.log_in("--scope locations.readonly --scope plans.readonly");
     ends_well(&login);
@@ -211,13 +316,12 @@ fn a_login_by_the_pasted_callback_then_renewed_and_revoked() {
 }
 
 #[test]
-fn a_login_by_the_listener() {
+fn login_by_listener_works() {
     let services = Services::start();
     let mut command = services.without(&[], "spacebring login --no-browser --scope locations");
     command.env("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback");
-    let mut child = piped(&mut command);
-    // Nothing will be pasted.
-    drop(child.stdin.take());
+    // No address will be pasted.
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let callback = services.spacebring.approve(&url_of(&mut child));
     let browser = keyfob::ureq::get(&callback).call().unwrap();
     assert_eq!(browser.status(), 200);
@@ -227,19 +331,19 @@ fn a_login_by_the_listener() {
 }
 
 #[test]
-fn a_login_that_is_denied_or_never_ends() {
+fn denied_login_and_unfinished_login_are_errors() {
     let services = Services::start();
     let mut command = services.without(&[], "spacebring login --no-browser --scope locations");
     let mut child = piped(&mut command);
     let callback = services.spacebring.deny(&url_of(&mut child));
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), callback.as_bytes()).unwrap();
-    fails(&child.wait_with_output().unwrap(), 4, "access_denied");
+    fails(&child.wait_with_output().unwrap(), 3, "access_denied");
     command.arg("--timeout").arg("0.3").env("SPACEBRING_REDIRECT_URI", "http://127.0.0.1:0/callback");
     fails(&command.stdin(std::process::Stdio::null()).output().unwrap(), 5, "no callback");
 }
 
 #[test]
-fn a_login_asks_to_read_everything_by_default() {
+fn login_requests_all_read_scopes_by_default() {
     let services = Services::start();
     let mut child = piped(&mut services.without(&[], "spacebring login --no-browser"));
     let url = url_of(&mut child);
@@ -249,7 +353,7 @@ fn a_login_asks_to_read_everything_by_default() {
 }
 
 #[test]
-fn switches_for_a_server_that_takes_only_what_is_documented() {
+fn without_switches_work_with_a_server_that_accepts_only_documented_parameters() {
     let services = Services::start();
     services.spacebring.set_documented_only(true);
     let mut child = piped(&mut services.without(&[], "spacebring login --no-browser --scope locations"));
@@ -261,7 +365,29 @@ fn switches_for_a_server_that_takes_only_what_is_documented() {
 }
 
 #[test]
-fn a_command_runs_with_the_token_and_without_the_secrets() {
+fn answer_that_names_a_missing_header_leads_to_its_variable() {
+    let services = Services::start();
+    ends_well(&services.log_in("--scope locations --scope resources"));
+    let advice = "; the answer names a header that SPACEBRING_NETWORK_ID sets: set it\n";
+    for words in ["get /locations/v1", "put /resources/v1/x", "post /contacts/v1", "delete /resources/v1/x"] {
+        let mut command = services.without(&[], &format!("spacebring {words}"));
+        if !words.starts_with("get") && !words.starts_with("delete") {
+            command.args(["--data", "{}"]);
+        }
+        command.env("SPACEBRING_AUTH", "oauth2");
+        let output = command.env_remove("SPACEBRING_NETWORK_ID").output().unwrap();
+        assert_eq!(output.status.code(), Some(8), "{}", err(&output));
+        let names = out(&output).contains("spacebring-network-id");
+        assert_eq!(err(&output).ends_with(advice), names, "{words}: {}{}", out(&output), err(&output));
+        assert!(names || !words.starts_with("get"), "{}", out(&output));
+        // With a network the advice would be wrong, whatever the answer says.
+        command.env("SPACEBRING_NETWORK_ID", "5bace000-0001-4000-8000-00000000000f");
+        assert!(!err(&command.output().unwrap()).contains("SPACEBRING_NETWORK_ID"));
+    }
+}
+
+#[test]
+fn exec_passes_the_token_and_no_secret_to_the_command() {
     let services = Services::start();
     let output = services
         .keyfob(["spatiafi", "exec", "--", "sh", "-c", "echo \"$SPATIAFI_ACCESS_TOKEN\"; env; exit 42"])
@@ -283,7 +409,7 @@ fn a_command_runs_with_the_token_and_without_the_secrets() {
 }
 
 #[test]
-fn the_token_of_a_command_is_named_after_its_service() {
+fn exec_names_the_token_variable_after_the_service() {
     let services = Services::start();
     ends_well(&services.log_in("--scope locations"));
     for (service, name) in [("spatiafi", "SPATIAFI_ACCESS_TOKEN"), ("spacebring", "SPACEBRING_ACCESS_TOKEN")]
@@ -296,9 +422,9 @@ fn the_token_of_a_command_is_named_after_its_service() {
     }
 }
 
-/// Nobody is where they would be by default, below the base URL.
+/// No server listens at the default places below the base URL.
 #[test]
-fn each_full_url_is_used_for_what_it_is_for() {
+fn each_full_url_is_used_for_its_purpose() {
     let services = Services::start();
     let keyfob = |words: &str, [base, nowhere]: [&str; 2], urls: &[(&str, String)]| {
         let mut command = services.without(&[], words);
@@ -328,7 +454,7 @@ fn each_full_url_is_used_for_what_it_is_for() {
 }
 
 #[test]
-fn logout_removes_tokens_and_credentials_only_when_told() {
+fn logout_removes_tokens_and_credentials_only_on_request() {
     let services = Services::start();
     let none = ["SPATIAFI_CLIENT_ID", "SPATIAFI_CLIENT_SECRET"];
     ends_well(&services.without(&none, "spatiafi login").output().unwrap());
@@ -381,13 +507,13 @@ fn status_shows_everything_but_secrets_and_sends_nothing() {
     let partner = json(succeeds(&services.run("spacebring status --format json")));
     assert_eq!(partner["token"]["refresh_token"], true);
     assert_eq!(partner["requests_signed_with"], "basic");
-    // Without anything set there is something to say, too.
+    // Without any variable, `status` prints something too.
     let empty = bare(services.home.path()).args(["spacebring", "status"]).output().unwrap();
     assert!(succeeds(&empty).contains("not set"));
 }
 
 #[test]
-fn the_clock_offset_is_shown() {
+fn status_shows_the_clock_offset() {
     let services = Services::start();
     services.spatiafi.clock().advance(Duration::from_secs(7200));
     ends_well(&services.run("spatiafi token"));
@@ -399,7 +525,7 @@ fn the_clock_offset_is_shown() {
 }
 
 #[test]
-fn completions_for_every_shell() {
+fn completions_exist_for_every_shell() {
     let home = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = bare(home.path()).args(["completions", shell]).output().unwrap();
@@ -425,18 +551,74 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn narration_goes_to_standard_error() {
+fn messages_go_to_standard_error() {
     let services = Services::start();
-    let output = services.run("spatiafi token -v");
-    ends_well(&output);
-    assert_eq!(out(&output).lines().count(), 1);
-    let told = err(&output);
-    assert!(told.contains("SPATIAFI_CLIENT_SECRET comes from") && told.contains("ureq"), "{told}");
-    assert!(!told.contains(out(&output).trim()) && !told.contains('\u{1b}'), "{told}");
+    for (number, words) in ["-v", "-vv"].iter().enumerate() {
+        let output = services.run(&format!("spatiafi token --profile {number} {words}"));
+        ends_well(&output);
+        assert_eq!(out(&output).lines().count(), 1);
+        let report = err(&output);
+        assert!(report.contains("SPATIAFI_CLIENT_SECRET comes from"), "{report}");
+        assert_eq!(report.contains("Z ureq: "), number == 1, "{report}");
+        assert!(!report.contains(out(&output).trim()) && !report.contains('\u{1b}'), "{report}");
+    }
+}
+
+/// Returns the lines of `-v` that begin with a method, without the program's name. Times and durations are `#`.
+fn attempts(report: &str) -> Vec<String> {
+    let lines = report.lines().filter_map(|line| line.strip_prefix("keyfob: ")?.split_once(' '));
+    let attempts = lines.filter(|(_, line)| line.starts_with("GET ") || line.starts_with("POST "));
+    let without_times = |(time, line): (&str, &str)| {
+        assert!(time.len() == 13 && time.ends_with('Z') && time.matches(':').count() == 2, "{time}");
+        let words: Vec<_> = line.split(' ').collect();
+        let is_number = |at: usize| {
+            at > 0 && ["in", "after"].contains(&words[at - 1]) && words[at].parse::<u64>().is_ok()
+        };
+        (0..words.len()).map(|at| if is_number(at) { "#" } else { words[at] }).collect::<Vec<_>>().join(" ")
+    };
+    attempts.map(without_times).collect()
 }
 
 #[test]
-fn the_sandboxes_do_not_share_a_port() {
+fn each_attempt_has_a_line() {
+    let services = Services::start();
+    let busy = || Fault::status(503).times(1);
+    services.spatiafi.fault(Endpoint::Token, busy());
+    services.spatiafi.fault(Endpoint::Info, busy());
+    let (auth, api) = (services.spatiafi.auth_url(), services.spatiafi.api_url());
+    let output = services.keyfob(["spatiafi", "get", INFO, "-v"]).output().unwrap();
+    ends_well(&output);
+    assert_eq!(
+        attempts(err(&output)),
+        [
+            format!("POST {auth}/api/v1/auth/jwt/token: HTTP 503 in # ms"),
+            format!("POST {auth}/api/v1/auth/jwt/token: HTTP 200 in # ms, try 2 of 3 after HTTP 503"),
+            format!("GET {api}/api/info: HTTP 503 in # ms, token from a new exchange"),
+            format!("GET {api}/api/info: HTTP 200 in # ms, token from memory, try 2 of 3 after HTTP 503"),
+        ],
+        "{}",
+        err(&output)
+    );
+    let lines = services.file("lines", format!("{INFO}\n{INFO}\n"));
+    let output = services.keyfob(["spatiafi", "batch", "-v", "--jobs", "1"]).arg(lines).output().unwrap();
+    let line = |place: &str| format!("GET {api}/api/info: HTTP 200 in # ms, token from {place}");
+    assert_eq!(attempts(err(&output)), [line("memory"), line("memory")], "{}", err(&output));
+    let output = services.keyfob(["spatiafi", "get", INFO, "-vv"]).output().unwrap();
+    assert_eq!(attempts(err(&output)), [line("the store")], "{}", err(&output));
+    // No attempt shows the query, an unreachable server is named, and so is the reason.
+    let mut command = services.without(&[], "spatiafi get /x?token=hidden -vv");
+    let output = command.env("SPATIAFI_API_URL", "http://127.0.0.1:1").output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert!(!err(&output).contains("hidden"), "{}", err(&output));
+    let refused = "GET http://127.0.0.1:1/x: failed after # ms: the connection was refused";
+    let again = ", try 3 of 3 after the connection was refused";
+    let attempts = attempts(err(&output));
+    assert_eq!(attempts[0], format!("{refused}, token from the store"));
+    assert_eq!(attempts[2..], [format!("{refused}, token from memory{again}")]);
+}
+
+#[test]
+fn sandboxes_do_not_share_a_port() {
     // The pasted callback is taken although another login has the port of the redirect URI.
     let services = Services::start();
     let _taken = std::net::TcpListener::bind("127.0.0.1:8765");
@@ -444,14 +626,14 @@ fn the_sandboxes_do_not_share_a_port() {
     let _: &SpacebringSandbox = &services.spacebring;
 }
 
-/// The one file of the store whose name ends so.
+/// Returns the one file of the store whose name ends in this way.
 fn in_store(services: &Services, end: &str) -> Option<std::path::PathBuf> {
     let entries = fs::read_dir(services.path(".local/state/keyfob")).unwrap();
     entries.map(|entry| entry.unwrap().path()).find(|path| path.to_str().unwrap().ends_with(end))
 }
 
 #[test]
-fn a_record_that_was_put_aside_is_told_of_and_removed() {
+fn quarantined_record_is_reported_and_removed() {
     let services = Services::start();
     ends_well(&services.log_in("--scope locations"));
     let record = in_store(&services, ".json").unwrap();
@@ -459,20 +641,20 @@ fn a_record_that_was_put_aside_is_told_of_and_removed() {
     fs::write(&record, &whole[..whole.len() - 5]).unwrap();
     let aside = format!("{}.unreadable", record.display());
     for words in ["spacebring token", "spacebring revoke"] {
-        fails(&services.run(words), 3, &format!("put aside as {aside}: run `keyfob spacebring login`"));
+        fails(&services.run(words), 3, &format!("quarantined as {aside}: run `keyfob spacebring login`"));
     }
     let status = services.run("spacebring status --format json");
     assert_eq!(status.status.code(), Some(7), "{}", err(&status));
     let problem = json(out(&status))["problems"][0].as_str().unwrap().to_owned();
     assert!(problem.contains(&aside) && err(&status).contains(&problem), "{problem}");
-    // With a new login it is no trouble any more, but still there.
+    // After a new login the file does no harm, but still exists.
     ends_well(&services.log_in("--scope locations"));
     let status = services.run("spacebring status");
     assert!(succeeds(&status).contains(&aside), "{}", out(&status));
     ends_well(&services.run("spacebring logout"));
     assert_eq!((in_store(&services, ".json"), in_store(&services, ".unreadable")), (None, None));
 
-    // Alone, too.
+    // The file alone is removed too.
     fs::write(&record, "{").unwrap();
     assert_eq!(services.run("spacebring token").status.code(), Some(3));
     assert!(in_store(&services, ".unreadable").is_some());
@@ -480,7 +662,7 @@ fn a_record_that_was_put_aside_is_told_of_and_removed() {
     assert!(err(&logout).contains("are removed"), "{}", err(&logout));
     assert_eq!(in_store(&services, ".unreadable"), None);
 
-    // Of a process that was killed while it saved.
+    // A process that was killed while it saved has left this.
     let temporary = record.with_extension("json.tmp");
     fs::write(&temporary, "{").unwrap();
     let logout = services.run("spacebring logout");
@@ -488,7 +670,7 @@ fn a_record_that_was_put_aside_is_told_of_and_removed() {
 }
 
 #[test]
-fn revoke_removes_what_was_put_aside() {
+fn revoke_removes_quarantined_records() {
     let services = Services::start();
     ends_well(&services.log_in("--scope locations"));
     let record = in_store(&services, ".json").unwrap();
@@ -498,7 +680,7 @@ fn revoke_removes_what_was_put_aside() {
 }
 
 #[test]
-fn logout_says_when_it_cannot_look() {
+fn logout_reports_a_folder_that_it_cannot_read() {
     let services = Services::start();
     services.file("file", "");
     fails(&services.run("spatiafi logout --store file"), 7, "could not");
@@ -517,7 +699,7 @@ fn broken_app_credentials_can_be_removed() {
 }
 
 #[test]
-fn status_names_half_of_credentials() {
+fn status_names_incomplete_credentials() {
     let services = Services::start();
     for (service, unset, status, says) in [
         ("spatiafi", "SPATIAFI_CLIENT_SECRET", 2, "SPATIAFI_CLIENT_SECRET is not"),
@@ -533,7 +715,7 @@ fn status_names_half_of_credentials() {
 }
 
 #[test]
-fn help_says_what_a_command_is() {
+fn help_describes_every_command() {
     let home = tempfile::tempdir().unwrap();
     for (words, says) in [
         ("spatiafi", "SpatiaFi: geospatial climate data\n"),
@@ -541,8 +723,8 @@ fn help_says_what_a_command_is() {
         ("spatiafi exec", " exec [OPTIONS] -- <CMD>..."),
         ("spatiafi batch", "count as done"),
         ("spatiafi batch", "The other lines are sent"),
-        ("spatiafi token", "one that was just got is taken as it is"),
-        ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi and Spacebring"),
+        ("spatiafi token", "a new token is used in any case"),
+        ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi, Spacebring and any other service"),
     ] {
         for help in ["--help", "-h"] {
             let output = bare(home.path()).args(words.split_whitespace()).arg(help).output().unwrap();
@@ -561,7 +743,7 @@ fn other_copies_of_app_credentials_are_named() {
     }
     let file = services.path(".config/spatiafi/app_credentials.json");
     services.file(".config/spatiafi/app_credentials.json.unsaved-1", "{}");
-    // Of a process that was killed.
+    // A killed process has left this.
     services.file(".config/spatiafi/.app_credentials.json.0123456789abcdef.tmp", "{}");
     services.file(".config/spatiafi/app_credentials.json.example", "{}");
     let entries = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
@@ -583,19 +765,120 @@ fn other_copies_of_app_credentials_are_named() {
 
     let tokens_only = services.without(&FROM_FILE, "spatiafi logout").output().unwrap();
     assert!(!err(&tokens_only).contains("still there"), "{}", err(&tokens_only));
-    // Once more, when nothing else is left.
-    for _ in 0..2 {
+    // Answers that a login could not use are removed; credentials that it replaced are the person's own.
+    let unsaved = copies.iter().position(|path| path.ends_with(".unsaved-1")).unwrap();
+    let unsaved = copies.remove(unsaved);
+    // Once more, when no other file is left.
+    for turn in 0..2 {
         let logout = services.without(&FROM_FILE, "spatiafi logout --credentials").output().unwrap();
         ends_well(&logout);
+        assert_eq!(err(&logout).contains(&format!("{unsaved} is removed")), turn == 0, "{}", err(&logout));
         let said: Vec<_> = err(&logout).lines().filter(|line| line.contains(" is still there: ")).collect();
         assert_eq!(said.len(), copies.len(), "{}", err(&logout));
         assert!(copies.iter().all(|path| said.iter().any(|line| line.contains(path))), "{said:?}");
     }
     assert!(!file.exists() && copies.iter().all(|path| fs::exists(path).unwrap()));
+    assert!(!fs::exists(&unsaved).unwrap());
+}
+
+/// Answers that cannot be used, although the server does not give them again.
+fn useless_answers() -> [(u16, Vec<u8>); 5] {
+    [
+        (200, b"<html>once-given</html>".to_vec()),
+        (200, br#"{"client_id":"once-given","client_secret":"once"#.to_vec()),
+        (201, b"\x1f\x8b\x08 once-given".to_vec()),
+        (200, b"{\"client_id\":\"\xe9\",\"client_secret\":\"once-given\"}".to_vec()),
+        (200, br#"{"access_token":"once-given","token_type":"mac"}"#.to_vec()),
+    ]
+}
+
+/// The file that an error names.
+#[track_caller]
+fn kept_in(output: &std::process::Output) -> std::path::PathBuf {
+    let (_, path) = err(output)
+        .split_once("the received answer is kept in ")
+        .unwrap_or_else(|| panic!("{}", err(output)));
+    path.trim_end().into()
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn is_private(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
 }
 
 #[test]
-fn with_the_credentials_go_their_own_tokens() {
+#[cfg(unix)]
+fn app_credentials_that_cannot_be_read_are_kept_and_named() {
+    let services = Services::start();
+    let mut kept = Vec::new();
+    for (status, body) in useless_answers() {
+        services.spatiafi.fault(Endpoint::Clients, Fault::raw(status, "text/plain", body.clone()));
+        let login = services.without(&FROM_FILE, "spatiafi login").output().unwrap();
+        assert!(!err(&login).contains("once-given"), "{}", err(&login));
+        fails(&login, 4, "could not make app credentials at ");
+        let path = kept_in(&login);
+        assert_eq!(fs::read(&path).unwrap(), body);
+        is_private(&path);
+        kept.push(path);
+    }
+    kept.sort();
+    let status = services.without(&FROM_FILE, "spatiafi status --format json").output().unwrap();
+    let listed = json(succeeds(&status))["credentials_copies"].clone();
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|place| place["path"].as_str().unwrap()).collect();
+    assert_eq!(listed, kept.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>());
+    ends_well(&services.without(&FROM_FILE, "spatiafi logout --credentials").output().unwrap());
+    assert!(kept.iter().all(|path| !path.exists()));
+}
+
+#[test]
+#[cfg(unix)]
+fn tokens_that_cannot_be_used_are_kept_and_named() {
+    let services = Services::start();
+    ends_well(&services.log_in("--scope locations"));
+    let mut as_partner = services.without(&[], "spacebring token --min-valid 100000");
+    as_partner.env("SPACEBRING_AUTH", "oauth2");
+    let mut kept = Vec::new();
+    for (turn, (status, body)) in useless_answers().into_iter().enumerate() {
+        services.spacebring.fault(Endpoint::Token, Fault::raw(status, "text/plain", body.clone()));
+        // The answer to a code, or to a refresh token.
+        let (output, doing) = match turn % 2 {
+            0 => (
+                services.log_in("--scope locations"),
+                "could not exchange the code of the login for a token at ",
+            ),
+            _ => (as_partner.output().unwrap(), "could not renew the access token at "),
+        };
+        assert!(!err(&output).contains("once-given"), "{}", err(&output));
+        assert_eq!((output.status.code(), out(&output)), (Some(4), ""), "{}", err(&output));
+        assert!(err(&output).contains(doing), "{}", err(&output));
+        let path = kept_in(&output);
+        assert_eq!(fs::read(&path).unwrap(), body);
+        is_private(&path);
+        kept.push(path);
+    }
+    kept.sort();
+    let status = json(succeeds(&services.run("spacebring status --format json")));
+    let listed: Vec<_> =
+        status["unsaved"].as_array().unwrap().iter().map(|place| place["path"].as_str().unwrap()).collect();
+    assert_eq!(listed, kept.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>());
+    let text = services.run("spacebring status");
+    for path in &kept {
+        let line = format!("kept, unsaved      {}, mode 0600\n", path.display());
+        assert!(succeeds(&text).contains(&line), "{}", out(&text));
+    }
+    ends_well(&services.run("spacebring logout"));
+    assert!(kept.iter().all(|path| !path.exists()));
+    // Also where no other file exists.
+    fs::write(&kept[0], "").unwrap();
+    ends_well(&services.run("spacebring logout"));
+    assert!(!kept[0].exists());
+}
+
+#[test]
+fn logout_with_credentials_removes_their_tokens() {
     let services = Services::start();
     ends_well(&services.without(&FROM_FILE, "spatiafi login").output().unwrap());
     ends_well(&services.without(&FROM_FILE, "spatiafi token").output().unwrap());
@@ -616,10 +899,10 @@ fn status_names_secrets_that_cannot_be_read() {
     let services = Services::start();
     let secret = services.file("secret", services.spatiafi.client_secret());
     for (variable, value, exit, says) in [
-        ("SPATIAFI_CLIENT_SECRET_FILE", "nowhere", 7, "(nowhere): no such file"),
+        ("SPATIAFI_CLIENT_SECRET_FILE", "nowhere", 7, "names: no such file"),
         ("SPATIAFI_CLIENT_SECRET_FILE", ".", 7, "(.): is a directory"),
         ("SPATIAFI_CLIENT_SECRET_FD", "77", 2, "77"),
-        ("SPATIAFI_CLIENT_SECRET_FD", "three", 2, "no descriptor's number"),
+        ("SPATIAFI_CLIENT_SECRET_FD", "three", 2, "FD"),
     ] {
         for words in ["spatiafi status --format json", "spatiafi token"] {
             let mut command = services.without(&["SPATIAFI_CLIENT_SECRET"], words);
@@ -632,7 +915,7 @@ fn status_names_secrets_that_cannot_be_read() {
             }
         }
     }
-    // What can be read is left unread: an open descriptor, and a pipe that nobody writes to.
+    // `status` reads neither an open descriptor nor a pipe without a writer.
     let status = format!("SPATIAFI_CLIENT_SECRET_FD=3 keyfob spatiafi status 3<{}", secret.display());
     let by_fd = services.shell(&format!("unset SPATIAFI_CLIENT_SECRET; {status}"));
     assert!(succeeds(&by_fd).contains("SPATIAFI_CLIENT_SECRET_FD"), "{}", out(&by_fd));
@@ -641,7 +924,7 @@ fn status_names_secrets_that_cannot_be_read() {
 }
 
 #[test]
-fn the_clock_is_unknown_until_a_server_has_answered() {
+fn status_shows_an_unknown_clock_until_a_server_has_answered() {
     let services = Services::start();
     let before = services.run("spatiafi status --format json");
     assert_eq!(json(succeeds(&before))["clock_offset"], Value::Null);
@@ -653,7 +936,7 @@ fn the_clock_is_unknown_until_a_server_has_answered() {
 
 #[test]
 #[cfg(unix)]
-fn the_api_takes_what_help_shows() {
+fn examples_in_help_work_at_the_api() {
     let services = Services::start();
     let first = |path: &str, list: &str| {
         let all = json(succeeds(&services.run(&format!("spacebring get {path}"))));
@@ -675,7 +958,7 @@ fn the_api_takes_what_help_shows() {
             let line = line.replace(r#""locationRef":"ID""#, &format!(r#""locationRef":"{location}""#));
             let line = line.replace("/resources/v1/ID", &format!("/resources/v1/{resource}"));
             let output = services.shell(&line.replace("/plans/v1/ID", &format!("/plans/v1/{plan}")));
-            // Paths that the API has, but the sandbox has not.
+            // Paths of the API that the sandbox does not have.
             let unknown = ["/support/tickets/", "/visitors/visits/"].iter().any(|path| line.contains(path));
             assert_eq!(output.status.code(), Some(if unknown { 8 } else { 0 }), "{line}: {}", out(&output));
             assert!(!unknown || err(&output).contains("HTTP 404"), "{line}: {}", err(&output));
@@ -684,16 +967,16 @@ fn the_api_takes_what_help_shows() {
 }
 
 #[test]
-fn a_token_that_outlives_all_dates_has_a_status() {
+fn status_shows_a_token_that_expires_beyond_all_dates() {
     let services = Services::start();
     services.spatiafi.set_token_lifetime(Duration::from_secs(300_000_000_000));
     ends_well(&services.run("spatiafi token"));
     let status = services.run("spatiafi status");
-    assert!(succeeds(&status).contains("until Fri, 31 Dec 9999 23:59:59 GMT"), "{}", out(&status));
+    assert!(succeeds(&status).contains("stored, of unknown lifetime"), "{}", out(&status));
 }
 
 #[test]
-fn status_shows_no_secret_that_was_put_into_the_wrong_variable() {
+fn status_shows_no_secret_from_a_wrong_variable() {
     const SECRET: &str = "s3cr3t-in-the-wrong-place";
     let services = Services::start();
     for (name, value) in [
@@ -720,7 +1003,7 @@ fn status_shows_no_secret_that_was_put_into_the_wrong_variable() {
 }
 
 #[test]
-fn a_reader_that_has_gone_hides_no_failure() {
+fn closed_output_does_not_change_the_exit_status() {
     let services = Services::start();
     for (path, status) in [("/networks/v1", 0), ("/nowhere", 8)] {
         let mut command = services.keyfob(["spacebring", "get", path]);

@@ -1,4 +1,5 @@
-//! The C interface, by a program in C that calls it with whatever comes: `capi/tests/c/random.c`. All unsafe code is there.
+//! The C interface, called with random input by the C program `capi/tests/c/random.c`. All unsafe code is in
+//! that interface.
 #![no_main]
 
 extern crate keyfob_capi as _;

@@ -1,14 +1,15 @@
-//! What a browser brings back from a login, or a person pastes (`src/callback.rs`).
+//! The callback that a browser delivers or a person pastes (`src/login/callback.rs`).
 #![no_main]
 
 use std::sync::LazyLock;
 
 use keyfob::internals::{Callback, callback};
-use keyfob::{ClientAuth, ErrorKind, Http, Secret, flow::AuthorizationCode};
+use keyfob::{ClientAuth, ErrorKind, Secret, Transport, flow::AuthorizationCode};
 use keyfob_fuzz::{Input, Mark, is_one_line};
 use libfuzzer_sys::fuzz_target;
 
-/// Without a space, as all that are sent: next to eleven bytes of it, a space of keyfob's own words would make the twelfth.
+/// The secret has no space, like all secrets that are sent. Beside eleven bytes of it, a space in keyfob's
+/// own text would match as the twelfth.
 static STATE: LazyLock<Mark> = LazyLock::new(|| Mark::new("st4te-7Vq~Zr2*w+/x="));
 const ISSUER: &str = "https://as.example";
 
@@ -23,7 +24,8 @@ fuzz_target!(|data: &[u8]| {
     let issuer = (how & 2 != 0).then_some(ISSUER);
     let outcome = callback(&query, state.as_ref(), issuer);
 
-    // A second reader of the same query. What is not UTF-8 gets a replacement character, which no value of ours has.
+    // A second parser of the same query. Bytes that are not UTF-8 become a replacement character, which no
+    // value here contains.
     let values = |name: &str| -> Vec<String> {
         let pairs = form_urlencoded::parse(&query);
         pairs
@@ -35,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     let belongs = states == state.as_ref().map(|_| STATE.text().to_owned()).into_iter().collect::<Vec<_>>();
     let says = !codes.is_empty() || !errors.is_empty();
     match outcome {
-        Callback::Stray(why) => assert!(!belongs || !says, "turned away as {why}"),
+        Callback::Unrelated(why) => assert!(!belongs || !says, "rejected as {why}"),
         Callback::Code(code) => {
             assert!(belongs && errors.is_empty());
             assert_eq!(codes, [code.expose_str().expect("a code is text")]);
@@ -43,14 +45,16 @@ fuzz_target!(|data: &[u8]| {
             assert!(issuer.is_none_or(|issuer| values("iss") == [issuer]));
         }
         Callback::Failed { kind, text, oauth_error } => {
-            // With the right state it is the server's word, even if it says nothing.
+            // With the right state, the callback is an answer of the server, even without a message.
             assert!(belongs, "judged before its state was: {text}");
             is_one_line(&text, 600);
-            // If none was sent, it is no secret.
+            // If no state was sent, there is none to hide.
             let hides = |shown: &str| state.iter().for_each(|_| STATE.is_hidden_in(shown));
             hides(&text);
             match kind {
-                ErrorKind::Refused => {
+                ErrorKind::Refused | ErrorKind::LoginRequired => {
+                    let is_denied = oauth_error.as_deref() == Some("access_denied");
+                    assert_eq!(kind == ErrorKind::LoginRequired, is_denied);
                     assert!(issuer.is_none_or(|issuer| values("iss") == [issuer]));
                     assert!(codes.is_empty() && errors.len() == 1);
                 }
@@ -65,20 +69,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Nothing is sent for a pasted address that has not the state, which nobody can know here.
+/// A pasted address without the state, which is unknown here, causes no request.
 fn paste(url: &[u8]) {
     thread_local! {
-        static FLOW: AuthorizationCode = AuthorizationCode::new(
-            "http://127.0.0.1:9/authorize",
-            "http://127.0.0.1:9/token",
-            ClientAuth::public("id").unwrap(),
-            "app.example:/callback",
-        )
-        .unwrap();
-        static HTTP: Http = Http::new();
+        static FLOW: AuthorizationCode = AuthorizationCode::new("http://127.0.0.1:9/authorize", "http://127.0.0.1:9/token", ClientAuth::none("id"), "app.example:/callback");
+        static HTTP: Transport = Transport::new();
     }
     let Ok(url) = std::str::from_utf8(url) else { return };
-    let login = FLOW.with(|flow| HTTP.with(|http| flow.login(http, ["a"]))).unwrap();
+    let login = FLOW.with(|flow| HTTP.with(|http| flow.clone().with_scope("a").start(http))).unwrap();
     let error = login.finish(url).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Protocol), "{error:?}");
     is_one_line(&error.to_string(), 400);

@@ -1,15 +1,14 @@
-//! Form bodies and the three ways in which a client says who it is (`src/form.rs`, `src/basic.rs`,
+//! Form bodies and the three client authentications (`src/encode/form.rs`, `src/encode/basic.rs`,
 //! `src/client_auth.rs`).
 #![no_main]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyfob::internals::{
-    basic_header, client_secret_basic_header, decode_form_value, encode_form, encode_form_value,
-    signed_request,
+    basic_header, client_secret_basic, decode_form_value, encode_form, encode_form_value, signed_request,
 };
-use keyfob::{Basic, ClientAuth, ClientSecretBasic, Secret};
-use keyfob_fuzz::Input;
+use keyfob::{Basic, ClientAuth, Secret};
+use keyfob_fuzz::{Input, holds_no_refused};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -28,7 +27,7 @@ fn values(value: &[u8]) {
     let expected: String = form_urlencoded::byte_serialize(value).collect();
     assert_eq!(encoded.expose_str(), Some(expected.as_str()));
     assert_eq!(decode_form_value(encoded.expose()).expose(), value);
-    // What nobody encoded is read as others read it.
+    // Bytes that were not encoded are read as other parsers read them.
     let spaced: Vec<u8> = value.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
     let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
     assert_eq!(decode_form_value(value).expose(), decoded);
@@ -46,12 +45,13 @@ fn bodies(name: &str, first: &str, second: &str, secret: &[u8]) {
 
 fn headers(user: &str, password: &[u8]) {
     let fits = |bytes: &[u8]| !bytes.is_empty() && bytes.len() <= 16 * 1024;
-    let line = |b: &u8| matches!(b, b'\r' | b'\n' | 0);
-    let printable = |bytes: &[u8]| fits(bytes) && !bytes.iter().any(u8::is_ascii_control);
+    let printable = |bytes: &[u8]| fits(bytes) && holds_no_refused(bytes);
+    let of_one_line = |bytes: &[u8]| {
+        bytes.utf8_chunks().all(|chunk| !chunk.valid().contains(['\r', '\n', '\0', '\u{feff}']))
+    };
 
     let basic = Basic::new(user, password.to_vec());
-    let taken =
-        printable(user.as_bytes()) && !user.contains(':') && fits(password) && !password.iter().any(line);
+    let taken = printable(user.as_bytes()) && !user.contains(':') && fits(password) && of_one_line(password);
     assert_eq!(basic.is_ok(), taken);
     if let Ok(basic) = basic {
         let pair = pair(basic_header(&basic));
@@ -59,10 +59,11 @@ fn headers(user: &str, password: &[u8]) {
         assert_eq!((&pair[..colon], &pair[colon + 1..]), (user.as_bytes(), password));
     }
 
-    let client = ClientSecretBasic::new(user, password.to_vec());
-    assert_eq!(client.is_ok(), printable(user.as_bytes()) && printable(password));
-    if let Ok(client) = client {
-        let pair = pair(client_secret_basic_header(&client));
+    let client = ClientAuth::secret_basic(user, password.to_vec());
+    let is_taken = signed_request(&client, &[]).is_ok();
+    assert_eq!(is_taken, printable(user.as_bytes()) && printable(password));
+    if is_taken {
+        let pair = pair(&client_secret_basic(user, &password.to_vec().into()));
         let parts: Vec<_> = pair.split(|&b| b == b':').map(decode_form_value).collect();
         let [id, secret] = &parts[..] else { panic!("{} parts", parts.len()) };
         assert_eq!((id.expose(), secret.expose()), (user.as_bytes(), password));
@@ -78,12 +79,13 @@ fn pair(header: &Secret) -> Vec<u8> {
 fn clients(id: &str, secret: &[u8], name: &str, value: &str) {
     let secret = || secret.to_vec();
     for (way, client) in
-        [ClientAuth::basic(id, secret()), ClientAuth::body(id, secret()), ClientAuth::public(id)]
+        [ClientAuth::secret_basic(id, secret()), ClientAuth::secret_post(id, secret()), ClientAuth::none(id)]
             .into_iter()
             .enumerate()
     {
-        let Ok(client) = client else { continue };
-        let (authorization, form) = signed_request(&client, &[(name, value.as_bytes())]);
+        let Ok((authorization, form)) = signed_request(&client, &[(name, value.as_bytes())]) else {
+            continue;
+        };
         assert_eq!(authorization.is_some(), way == 0);
         let form = form.unwrap();
         let mut pairs: Vec<_> = form_urlencoded::parse(form.expose()).into_owned().collect();

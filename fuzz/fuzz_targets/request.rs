@@ -1,4 +1,4 @@
-//! The request that a browser sends to the listener, or anyone else (`src/redirect.rs`).
+//! A request to the listener (`src/login/request.rs`), from a browser or anything else.
 #![no_main]
 
 use keyfob::internals::request_target;
@@ -7,18 +7,41 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
-    let address = ["127.0.0.1:8765", "127.0.0.1:80", "[::1]:8765"][usize::from(input.byte()) % 3];
+    let address =
+        ["127.0.0.1:8765", "127.0.0.1:80", "[::1]:8765", "localhost:8765"][usize::from(input.byte()) % 4];
     let head = input.rest();
-    match request_target(head, address.parse().unwrap()) {
-        Err(status) => {
-            let known = ["400 Bad Request", "405 Method Not Allowed", "421 Misdirected Request"];
+    let outcome = request_target(head, head.len(), address);
+    // The request arrives in pieces of any size.
+    for part in [1, 7, 1_000] {
+        let again = request_target(head, part, address);
+        let exposed = |outcome: &Option<Result<keyfob::Secret, &'static str>>| {
+            outcome.as_ref().map(|outcome| {
+                outcome.as_ref().map(|target| target.expose().to_vec()).map_err(|&status| status)
+            })
+        };
+        assert!(exposed(&again) == exposed(&outcome), "parts of {part}");
+    }
+    let mut lines = head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    match outcome {
+        None => {
+            let lines: Vec<_> = lines.collect();
+            // The last request is incomplete.
+            assert!(lines[..lines.len() - 1].iter().all(|line| !line.is_empty()), "an empty line ends it");
+        }
+        Some(Err(status)) => {
+            let known = [
+                "400 Bad Request",
+                "405 Method Not Allowed",
+                "414 URI Too Long",
+                "421 Misdirected Request",
+                "431 Request Header Fields Too Large",
+            ];
             assert!(known.contains(&status));
         }
-        Ok(target) => {
+        Some(Ok(target)) => {
             let target = target.expose();
             assert!(target.starts_with(b"/"));
             assert!(!target.iter().any(|b| matches!(b, b' ' | b'\n')), "the target ends where it ends");
-            let mut lines = head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
             let first = [b"GET ", target, b" HTTP/1."].concat();
             assert!(lines.next().unwrap().starts_with(&first));
             let hosts: Vec<_> = lines

@@ -1,4 +1,4 @@
-//! URLs from outside (`src/endpoint.rs`): where a token may go, and where not.
+//! URLs from outside (`src/transport/endpoint.rs`): which URLs may receive a token.
 #![no_main]
 
 use std::net::IpAddr;
@@ -46,7 +46,7 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Scheme, host and port, read in another way.
+/// Reads scheme, host and port in another way.
 fn split(url: &str) -> Option<(String, String, u16)> {
     let scheme = url.split_once("://")?.0.to_ascii_lowercase();
     let authority = authority(url).rsplit('@').next()?;

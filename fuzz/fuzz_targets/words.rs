@@ -1,4 +1,5 @@
-//! A server's own words (`src/words.rs`): 12 bytes in a row of a secret are recognized in every guise.
+//! A server's own words (`src/encode/words.rs`): 12 consecutive bytes of a secret are recognized in every
+//! encoding.
 #![no_main]
 
 use base64::Engine as _;
@@ -13,9 +14,9 @@ const BUT_PLUS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'+');
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let (guise, start, more, fill) = (input.byte(), input.byte(), input.byte(), input.byte());
-    // No longer than what is shown of a server.
+    // No longer than the text that is shown of a server.
     let [before, after] = [(); 2].map(|()| input.text().chars().take(100).collect::<String>());
-    // Long ones too.
+    // Long secrets are recognized too.
     let filled = if fill.is_multiple_of(4) { usize::from(fill) * 2 } else { 0 };
     let secret = [vec![b'x'; filled], input.rest().iter().take(64).copied().collect()].concat();
 
@@ -31,19 +32,19 @@ fuzz_target!(|data: &[u8]| {
     let least = secret.len().min(PIECE).min(printed.len().clamp(1, PIECE));
     assert!(before.len() >= least || !repeats(&before, &secret), "seen where it cannot be");
 
-    // A piece of it, somewhere in a text.
+    // A piece of the secret, somewhere in a text.
     let size = (PIECE + usize::from(more)).min(secret.len());
     let start = (usize::from(start) + filled) % (secret.len() - size + 1);
     let piece = &secret[start..start + size];
     let shown = match guise % 9 {
         at @ 0..5 => guises(piece)[usize::from(at)].clone(),
-        // As part of something longer, which may start and end anywhere.
+        // The piece is part of a longer text, which may start and end anywhere.
         5 => {
             let longer = STANDARD.encode([before.as_bytes(), piece, after.as_bytes()].concat());
             [&b"xyz"[..usize::from(more % 4)], longer.as_bytes()].concat()
         }
         6 => percent_encode(STANDARD.encode(piece).as_bytes(), NON_ALPHANUMERIC).to_string().into_bytes(),
-        // Not a character more than hold its bytes.
+        // No more characters than needed for its bytes.
         7 => {
             let whole = STANDARD_NO_PAD.encode(&secret).into_bytes();
             whole[start * 8 / 6..((start + size) * 8).div_ceil(6)].to_vec()
@@ -53,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(shown) = String::from_utf8(shown) else { return };
     let text = format!("{before} {shown} {after}");
     assert!(repeats(&text, &secret), "{text:?} repeats {secret:?}");
-    // What `printable` changes of it is still recognized, as far as it is long enough, and text.
+    // A piece that `printable` changes is still recognized, if it is long enough and is text.
     let seen = !printed.is_empty() && printable(&shown).trim().len() >= secret.len().min(PIECE);
     if seen && text.chars().count() <= 200 {
         let text = printable(&text);

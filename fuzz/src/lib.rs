@@ -1,4 +1,4 @@
-//! What the targets share: how random bytes become input, and what may never be shown.
+//! Helpers of the targets: how random bytes become input, and what must never be shown.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,10 +6,10 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// So many bytes in a row of a secret are too many, as `DESIGN.md` has it.
+/// The number of consecutive bytes of a secret that counts as a leak (see `DESIGN.md`).
 pub const PIECE: usize = 12;
 
-/// Reads random bytes from the front; what is missing is zero.
+/// Takes random bytes from the front. Once they are used up, zeros follow.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -24,7 +24,7 @@ impl<'a> Input<'a> {
         u64::from_le_bytes(number)
     }
 
-    /// Its length comes first.
+    /// The length is the first byte.
     pub fn piece(&mut self) -> &'a [u8] {
         let length = self.byte();
         self.bytes(length.into())
@@ -45,17 +45,29 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Another look at JSON. `None` also where it holds a number that is past all counting.
+/// A second parser of JSON. Also `None` if the input holds a number that is too large.
 pub fn json(bytes: &[u8]) -> Option<Value> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).ok()
 }
 
-/// By its grammar. What is ignored need not even be UTF-8.
+/// Checks the grammar only. Members that are ignored need not be UTF-8.
 pub fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// A secret in the guises that a server may repeat it in.
+/// Characters that no value may hold: control and formatting characters, line separators, the byte order mark.
+pub fn is_refused(c: char) -> bool {
+    let directs =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || directs || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// Whether a name, a secret or another value may hold these characters.
+pub fn holds_no_refused(value: &[u8]) -> bool {
+    value.utf8_chunks().all(|chunk| !chunk.valid().contains(is_refused))
+}
+
+/// A secret in every encoding in which a server may repeat it.
 pub fn guises(secret: &[u8]) -> [Vec<u8>; 5] {
     [
         secret.to_vec(),
@@ -66,7 +78,7 @@ pub fn guises(secret: &[u8]) -> [Vec<u8>; 5] {
     ]
 }
 
-/// A secret that no text has by chance.
+/// A secret that no random text contains.
 pub struct Mark {
     guises: [String; 5],
     pieces: Vec<String>,
@@ -78,7 +90,7 @@ impl Mark {
         let guises = guises(secret.as_bytes());
         let pieces =
             secret.as_bytes().windows(PIECE).flat_map(|piece| self::guises(piece).into_iter().take(3));
-        // So many characters of base64 hold 12 whole bytes wherever they start.
+        // This many characters of base64 hold 12 whole bytes at any offset.
         let of_base64 = guises[3..]
             .iter()
             .flat_map(|guise| guise.split(|&byte| byte == b'=').flat_map(|guise| guise.windows(18)));
@@ -90,7 +102,8 @@ impl Mark {
         &self.guises[0]
     }
 
-    /// Puts its guises where `first` and the four bytes after it stand: so the fuzzer need not guess it.
+    /// Replaces `first` and the four bytes after it by the encodings of the secret, which a fuzzer would
+    /// hardly guess.
     pub fn plant(&self, first: u8, bytes: &[u8]) -> Vec<u8> {
         let guise = |byte: u8| byte.checked_sub(first).and_then(|at| self.guises.get(usize::from(at)));
         let bytes = bytes
@@ -99,10 +112,10 @@ impl Mark {
         bytes.collect::<Vec<_>>().concat()
     }
 
-    /// Nothing that may be shown holds 12 bytes in a row of it, as it is or in a guise.
+    /// No shown text holds 12 consecutive bytes of the secret, in any encoding.
     #[track_caller]
     pub fn is_hidden_in(&self, shown: &str) {
-        // What is encoded starts where an escape does not: `%2e%7E` has no `e` in it.
+        // Encoded text starts only where no escape is cut: `%2e%7E` contains no `e`.
         let in_escape = |at: usize| shown.as_bytes()[at.saturating_sub(2)..at].contains(&b'%');
         let shows =
             |piece: &str| shown.match_indices(piece).any(|(at, _)| !piece.contains('%') || !in_escape(at));
@@ -111,7 +124,7 @@ impl Mark {
     }
 }
 
-/// One line that no terminal takes for more.
+/// One line on every terminal.
 #[track_caller]
 pub fn is_one_line(shown: &str, most: usize) {
     let hidden = |c: char| {

@@ -1,4 +1,4 @@
-//! What goes back to the client.
+//! Answers to the client.
 
 use httpmock::HttpMockResponse;
 use serde_json::{Map, Value, json};

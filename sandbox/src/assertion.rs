@@ -13,12 +13,28 @@ use serde_json::Value;
 use crate::Clock;
 use crate::sync::lock;
 
+/// The registered type of client assertions (RFC 7523, section 2.2).
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 /// How far ahead of the sandbox's clock `iat` may be.
 const IAT_AHEAD_S: i64 = 10;
 /// How far behind it `iat` may be.
 const IAT_BEHIND_S: i64 = 60;
 /// How long after `iat` an assertion may expire.
 const LIFETIME_S: i64 = 3600;
+
+/// The key of an issuer of assertions.
+pub(crate) struct Key {
+    pub(crate) secret: String,
+    /// Whether the issuer is a client, which signs for itself only.
+    pub(crate) signs_for_itself: bool,
+}
+
+impl Key {
+    pub(crate) fn of_client(secret: String) -> Self {
+        Self { secret, signs_for_itself: true }
+    }
+}
 
 /// Checks assertions and remembers those it has seen.
 pub(crate) struct Verifier {
@@ -31,29 +47,33 @@ impl Verifier {
         Self { clock, used: Mutex::default() }
     }
 
-    /// Checks an assertion. A `jti` under a right signature is used up, whatever else is wrong.
+    /// Checks an assertion for one of these audiences, and returns its subject. `key_of` gives the key of an issuer. A `jti` under a
+    /// correct signature is used up, whatever else is wrong.
     ///
     /// # Errors
     ///
-    /// What is wrong, fit for an `error_description`.
+    /// Returns the problem as text for an `error_description`.
     pub(crate) fn verify(
         &self,
         assertion: &str,
-        audience: &str,
-        secret_of: impl FnOnce(&str) -> Option<String>,
-    ) -> Result<(), String> {
+        audiences: &[&str],
+        key_of: impl FnOnce(&str) -> Option<Key>,
+    ) -> Result<String, String> {
         let [header, payload, _signature] = assertion.split('.').collect::<Vec<_>>()[..] else {
             return Err("the assertion must have three parts".into());
         };
         check_header(&decode(header, "header")?)?;
         let claims = Claims::read(&decode(payload, "payload")?)?;
 
-        let secret = secret_of(&claims.iss).ok_or("the issuer is no known client")?;
-        check_signature(assertion, &secret)?;
+        let key = key_of(&claims.iss).ok_or("the issuer is no known client")?;
+        check_signature(assertion, &key.secret)?;
         let is_new = lock(&self.used).insert(claims.jti.clone());
 
-        claims.check(audience, self.clock.unix())?;
-        if is_new { Ok(()) } else { Err("the jti was used before".into()) }
+        if key.signs_for_itself && claims.sub != claims.iss {
+            return Err("sub must be equal to iss".into());
+        }
+        claims.check(audiences, self.clock.unix())?;
+        if is_new { Ok(claims.sub) } else { Err("the jti was used before".into()) }
     }
 }
 
@@ -165,12 +185,9 @@ impl Claims {
         })
     }
 
-    fn check(&self, audience: &str, now: i64) -> Result<(), String> {
-        if self.sub != self.iss {
-            return Err("sub must be equal to iss".into());
-        }
-        if self.aud != audience {
-            return Err(format!("aud must be {audience}"));
+    fn check(&self, audiences: &[&str], now: i64) -> Result<(), String> {
+        if !audiences.contains(&self.aud.as_str()) {
+            return Err(format!("aud must be {}", audiences.join(" or ")));
         }
         if self.iat > now.saturating_add(IAT_AHEAD_S) {
             return Err("iat is in the future".into());

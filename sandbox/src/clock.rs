@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sync::lock;
 
-/// The clock that a sandbox goes by: the machine's, moved by an offset that tests set, or stopped.
+/// The clock of a sandbox: the machine's clock, moved by an offset that tests set, or stopped.
 ///
 /// Expiry, the checks of `iat` and `exp`, the rate limit and the `Date` of every answer follow it. Clones are the
 /// same clock.
@@ -32,12 +32,16 @@ impl Clock {
         self.offset_ms.store(seconds.saturating_mul(1000), Ordering::SeqCst);
     }
 
-    /// Holds the clock still. It can be moved all the same.
+    /// Stops the clock in the middle of a second, at most a second ago. It can still be moved.
+    ///
+    /// A `Date` has whole seconds. So it is off by half a second, whenever a test runs.
     pub fn stop(&self) {
-        *lock(&self.stopped_at) = Some(machine_time());
+        let half = Duration::from_millis(500);
+        let second = (machine_time() - half).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        *lock(&self.stopped_at) = Some(UNIX_EPOCH + Duration::from_secs(second) + half);
     }
 
-    /// Lets a stopped clock go on, as if it had never stopped.
+    /// Lets a stopped clock run on, as if it had never stopped.
     pub fn resume(&self) {
         *lock(&self.stopped_at) = None;
     }

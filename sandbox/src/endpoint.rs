@@ -1,30 +1,30 @@
-//! What can be called.
+//! The endpoints.
 
-/// A place of the services that can be called. Counters, faults and delays are kept for each.
+/// An endpoint of the services. Counters, faults and delays are kept for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// SpatiaFi's step 1: `GET /api/v1/auth/jwt/token/basic`.
     BasicToken,
     /// SpatiaFi's step 2: `POST /api/v1/clients/`, the slash included.
     Clients,
-    /// Where access tokens come from: SpatiaFi's step 3, `POST /api/v1/auth/jwt/token`, and Spacebring's
-    /// `POST /oauth2/token`.
+    /// The token endpoint: SpatiaFi's step 3, `POST /api/v1/auth/jwt/token`, Spacebring's
+    /// `POST /oauth2/token`, and Acme's `POST /acme/token`.
     Token,
     /// SpatiaFi's step 4: `GET /api/info`.
     Info,
     /// SpatiaFi's step 4: `GET /api/point/LON,LAT`.
     Point,
-    /// SpatiaFi's `/api/echo`: tells a signed request what of it arrived. Not part of the real service.
+    /// SpatiaFi's `/api/echo`: returns the signed request as it arrived. Not part of the real service.
     Echo,
     /// SpatiaFi's `/api/status/CODE`: answers a signed request with that status. Not part of the real service.
     Status,
-    /// Spacebring's `GET /oauth2/authorize`: shows the log-in page.
+    /// Spacebring's `GET /oauth2/authorize` and Acme's `GET /acme/authorize`: show the log-in page.
     Authorize,
-    /// Where Spacebring's log-in page leads: `POST /oauth2/login`.
+    /// The target of the log-in page: Spacebring's `POST /oauth2/login` and Acme's `POST /acme/login`.
     LogIn,
-    /// Where Spacebring's consent page leads: `POST /oauth2/consent`.
+    /// The target of the consent page: Spacebring's `POST /oauth2/consent` and Acme's `POST /acme/consent`.
     Consent,
-    /// Spacebring's `POST /oauth2/revoke`.
+    /// Spacebring's `POST /oauth2/revoke` and Acme's `POST /acme/revoke`.
     Revoke,
     /// Spacebring's `/networks/v1`.
     Networks,
@@ -36,13 +36,23 @@ pub enum Endpoint {
     Plans,
     /// Spacebring's `/visitors/contacts/v1`, and a single contact below it.
     Contacts,
+    /// Acme's metadata: `GET /.well-known/oauth-authorization-server/acme` and `GET /acme/.well-known/openid-configuration`.
+    Metadata,
+    /// Acme's `POST /acme/device_authorization`: starts the login of a device.
+    DeviceAuthorization,
+    /// Acme's `/acme/device`: the page for a device's user code.
+    Device,
+    /// Acme's `POST /acme/introspect`.
+    Introspect,
+    /// The API of Acme: `/things`.
+    Things,
     /// Every other path, `/api/v1/clients` without its slash included.
     Unknown,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::BasicToken,
         Self::Clients,
         Self::Token,
@@ -59,6 +69,11 @@ impl Endpoint {
         Self::Resources,
         Self::Plans,
         Self::Contacts,
+        Self::Metadata,
+        Self::DeviceAuthorization,
+        Self::Device,
+        Self::Introspect,
+        Self::Things,
         Self::Unknown,
     ];
 }

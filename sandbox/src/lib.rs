@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod acme;
 mod answer;
 mod assertion;
 mod clock;
@@ -8,6 +9,7 @@ mod counters;
 mod endpoint;
 mod fault;
 mod log;
+mod oauth;
 mod origin;
 mod random;
 mod request;
@@ -19,6 +21,7 @@ mod sync;
 mod tls;
 mod tokens;
 
+pub use acme::{AcmeSandbox, Discovery};
 pub use clock::Clock;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
@@ -27,4 +30,4 @@ pub use sandbox::Sandbox;
 pub use servers::Servers;
 pub use spacebring::{OAuthErrors, RefreshTokens, SCOPES, SpacebringSandbox};
 pub use spatiafi::{Denial, ITEMS};
-pub use tls::ServerCertificate;
+pub use tls::{ServerCertificate, TlsFront};

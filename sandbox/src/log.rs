@@ -8,7 +8,7 @@ use crate::Endpoint;
 use crate::request::Request;
 use crate::sync::lock;
 
-/// What stands in the log for a value that may be secret.
+/// The text in the log in place of a value that may be secret.
 const MASK: &str = "***";
 
 /// Headers whose values are no secret. `Authorization` is not among them.
@@ -26,7 +26,8 @@ const OPEN_HEADERS: [&str; 10] = [
 ];
 
 /// Parameters of queries and forms whose values are no secret.
-const OPEN_PARAMETERS: [&str; 11] = [
+const OPEN_PARAMETERS: [&str; 14] = [
+    "audience",
     "client_assertion_type",
     "code_challenge_method",
     "decision",
@@ -36,16 +37,18 @@ const OPEN_PARAMETERS: [&str; 11] = [
     "locationRef",
     "nextPageToken",
     "redirect_uri",
+    "resource",
     "response_type",
     "scope",
+    "token_type_hint",
 ];
 
 /// A request that was answered. Values that may be secret are replaced by `***`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
-    /// The server that it came to: `auth` or `api` of SpatiaFi, or `spacebring`.
+    /// The server that received it: `auth` or `api` of SpatiaFi, `spacebring`, or `acme` or `acme-api` of Acme.
     pub origin: &'static str,
-    /// What was called.
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// The method.
     pub method: String,
@@ -128,7 +131,7 @@ fn masked_parameters(parameters: &[(String, String)]) -> Vec<(String, String)> {
 
 type Observer = Arc<dyn Fn(&LoggedRequest) + Send + Sync>;
 
-/// The last requests, so many at most that a server under load keeps its size.
+/// The last requests. Their number is bounded, so that a server under load does not grow.
 pub(crate) struct Log(Mutex<Kept>);
 
 struct Kept {

@@ -1,6 +1,7 @@
-//! One origin: an httpmock server, a TLS front where wanted, and the service behind them.
+//! One origin: an httpmock server, a front for TLS or a fixed port where wanted, and the service behind them.
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::sync::lock;
 use crate::tls::{Front, ServerCertificate, TestAuthority};
 use crate::{Clock, Endpoint};
 
-/// What an origin serves.
+/// The service of an origin.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Which endpoint a path belongs to.
     fn endpoint(&self, path: &str) -> Endpoint;
@@ -23,7 +24,7 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The proper answer.
     fn answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer;
 
-    /// The answer to what was meant for another host, as a reverse proxy gives it.
+    /// The answer to a request for another host, as a reverse proxy gives it.
     fn misdirected(&self) -> Answer {
         Answer::detail(400, "Invalid host header")
     }
@@ -32,7 +33,7 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn fail(&self, _endpoint: Endpoint, _request: &Request<'_>) {}
 }
 
-/// What all origins of a sandbox share.
+/// The state that all origins of a sandbox share.
 #[derive(Default)]
 pub(crate) struct Common {
     pub(crate) clock: Clock,
@@ -45,7 +46,7 @@ pub(crate) struct Common {
 /// A server of its own scheme, host and port.
 pub(crate) struct Origin {
     handler: Arc<Handler>,
-    // The front goes before the server that it leads to.
+    // The front is dropped before the server that it leads to.
     front: Option<Front>,
     server: MockServer,
     lanes: Mutex<HashMap<Lane, usize>>,
@@ -57,15 +58,15 @@ impl Origin {
         service: impl Service,
         common: &Arc<Common>,
         authority: Option<&TestAuthority>,
+        listener: Option<TcpListener>,
     ) -> Self {
         let server = MockServer::start();
-        let front = authority.map(|authority| {
-            Front::start(*server.address(), authority.server_config(ServerCertificate::Valid))
-        });
-        let (scheme, port) = match &front {
-            Some(front) => ("https", front.port()),
-            None => ("http", server.port()),
-        };
+        let config = authority.map(|authority| authority.server_config(ServerCertificate::Valid));
+        let scheme = if config.is_some() { "https" } else { "http" };
+        // httpmock chooses its port itself and speaks no TLS, so a front stands before it for either.
+        let needs_front = config.is_some() || listener.is_some();
+        let front = needs_front.then(|| Front::start(listener, *server.address(), config));
+        let port = front.as_ref().map_or_else(|| server.port(), Front::port);
         let handler = Arc::new(Handler {
             name,
             scheme,
@@ -101,7 +102,7 @@ impl Origin {
         });
     }
 
-    /// Opens a way that takes `delay`, with a fault at its end or whatever is queued then.
+    /// Opens a lane that takes `delay`, with a fault at its end, or the fault that is queued then.
     ///
     /// httpmock answers from one thread, so the wait is httpmock's own and never a sleep in a closure.
     pub(crate) fn open_lane(&self, lane: Lane, delay: Duration, fault: Option<Arc<Fault>>) {
@@ -125,7 +126,7 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        // The server itself goes back to httpmock's pool and would go on answering from these mocks.
+        // The server itself returns to httpmock's pool, and would still answer from these mocks.
         self.server.reset();
     }
 }

@@ -1,4 +1,4 @@
-//! Names and secrets that nobody can guess, and chance.
+//! Random names, secrets and numbers.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +13,12 @@ pub(crate) fn text(bytes: usize) -> String {
 /// True for this share of the calls.
 pub(crate) fn happens(share: f64) -> bool {
     share > 0.0 && fraction() < share
+}
+
+/// A number below `limit`, each as likely as the others but for less than one in a million.
+pub(crate) fn below(limit: usize) -> usize {
+    let random = getrandom::u64().expect("the operating system gives random bytes");
+    usize::try_from(random % limit as u64).unwrap_or_default()
 }
 
 /// Uniform in `0.0..1.0`.

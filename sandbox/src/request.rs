@@ -1,4 +1,4 @@
-//! What came from the client.
+//! Received requests.
 
 use httpmock::HttpMockRequest;
 
@@ -7,7 +7,7 @@ use crate::answer::Answer;
 /// The content type of forms.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request as the services look at it.
+/// A request in the form that the services read.
 pub(crate) struct Request<'a> {
     raw: &'a HttpMockRequest,
     path: String,
@@ -55,8 +55,14 @@ impl<'a> Request<'a> {
         let mut values = self.raw.headers_vec().iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
             (first, None) => Ok(first.map(|(_, value)| value.as_str())),
-            _ => Err(Answer::detail(400, &format!("The header {name} came more than once"))),
+            _ => Err(Answer::detail(400, &format!("The header {name} was sent more than once"))),
         }
+    }
+
+    /// True for a body of JSON by its content type, whose parameters do not matter.
+    pub(crate) fn is_json(&self) -> bool {
+        let content_type = self.header("content-type").ok().flatten().unwrap_or_default();
+        content_type.split(';').next() == Some("application/json")
     }
 
     /// A query parameter that must come exactly once.
@@ -64,10 +70,13 @@ impl<'a> Request<'a> {
         once(&self.query, "query", name)
     }
 
-    /// False for what was meant for another server.
+    /// False for a request that was meant for another server.
     pub(crate) fn is_for(&self, port: u16) -> bool {
         let host = self.header("host").ok().flatten();
-        host.is_some_and(|host| host == format!("127.0.0.1:{port}") || host == format!("localhost:{port}"))
+        let is_own = |host: &str| {
+            ["127.0.0.1", "localhost", "0.0.0.0"].iter().any(|own| host == format!("{own}:{port}"))
+        };
+        host.is_some_and(is_own)
     }
 
     pub(crate) fn expect_method(&self, method: &str) -> Result<(), Answer> {
@@ -102,7 +111,7 @@ pub(crate) fn parse_form(body: &[u8]) -> Option<Vec<(String, String)>> {
     is_encoded.then(|| form_urlencoded::parse(body).into_owned().collect())
 }
 
-/// The value of a parameter that must come exactly once.
+/// Returns the value of a parameter that must be sent exactly once.
 pub(crate) fn once<'p>(
     parameters: &'p [(String, String)],
     place: &str,
@@ -112,6 +121,6 @@ pub(crate) fn once<'p>(
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(value),
         (None, _) => Err(Answer::unprocessable("missing", &[place, name], "Field required")),
-        _ => Err(Answer::unprocessable("repeated", &[place, name], "Field came more than once")),
+        _ => Err(Answer::unprocessable("repeated", &[place, name], "Field was sent more than once")),
     }
 }

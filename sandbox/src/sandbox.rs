@@ -1,5 +1,6 @@
 //! SpatiaFi's sandbox: the handle that tests and the program hold.
 
+use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use crate::sync::lock;
 use crate::tokens::TokenKind;
 use crate::{Clock, Denial};
 
-/// SpatiaFi on two loopback origins, until it is dropped. What is not particular to SpatiaFi is in [`Servers`].
+/// SpatiaFi on two loopback origins, until it is dropped. [`Servers`] has the methods that all services share.
 ///
-/// One process has room for twelve at a time: the thirteenth waits until another one is dropped. (httpmock keeps
+/// One process can hold twelve at a time. The thirteenth waits until another one is dropped. (httpmock keeps
 /// 25 servers at most; its variable `HTTPMOCK_MAX_SERVERS` changes that. A
-/// [`SpacebringSandbox`](crate::SpacebringSandbox) takes one of them.)
+/// [`SpacebringSandbox`](crate::SpacebringSandbox) takes one of them, and an [`AcmeSandbox`](crate::AcmeSandbox) two.)
 pub struct Sandbox {
     servers: Servers,
     spatiafi: Arc<SpatiaFi>,
@@ -28,7 +29,7 @@ impl Sandbox {
     ///
     /// If there is no loopback network.
     pub fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(None, [])
     }
 
     /// Starts a sandbox that speaks TLS, with a certificate from a fresh authority: see [`Servers::ca_pem`].
@@ -37,11 +38,20 @@ impl Sandbox {
     ///
     /// If there is no loopback network or no place for temporary files.
     pub fn start_tls() -> Self {
-        Self::start_with(Some(Arc::new(Tls::new())))
+        Self::start_with(Some(Arc::new(Tls::new())), [])
     }
 
-    fn start_with(tls: Option<Arc<Tls>>) -> Self {
-        let mut servers = Servers::new(Clock::default(), tls);
+    /// Starts a sandbox at these sockets of `127.0.0.1`: the first is for signing in, the second for the API.
+    ///
+    /// # Panics
+    ///
+    /// If there is no loopback network, or with TLS no place for temporary files.
+    pub fn start_at(listeners: [TcpListener; 2], with_tls: bool) -> Self {
+        Self::start_with(with_tls.then(|| Arc::new(Tls::new())), listeners)
+    }
+
+    fn start_with(tls: Option<Arc<Tls>>, listeners: impl IntoIterator<Item = TcpListener>) -> Self {
+        let mut servers = Servers::new(Clock::default(), tls, listeners);
         let spatiafi = SpatiaFi::new(servers.clock());
         servers.open("auth", Auth(Arc::clone(&spatiafi)));
         servers.open("api", Api(Arc::clone(&spatiafi)));
@@ -58,7 +68,7 @@ impl Deref for Sandbox {
     }
 }
 
-/// Where it is.
+/// Addresses.
 impl Sandbox {
     /// Scheme, host and port of the server for signing in.
     pub fn auth_url(&self) -> String {
@@ -100,14 +110,14 @@ impl Sandbox {
     }
 }
 
-/// Who may sign in, and for how long.
+/// Accounts and lifetimes.
 impl Sandbox {
     /// The demo account's user name.
     pub fn username(&self) -> &'static str {
         spatiafi::USERNAME
     }
 
-    /// The demo account's password: an awkward one.
+    /// The password of the demo account. It holds characters that clients often encode badly.
     pub fn password(&self) -> &'static str {
         spatiafi::PASSWORD
     }
@@ -122,14 +132,21 @@ impl Sandbox {
         &self.client.1
     }
 
+    /// Replaces the client that is registered from the start.
+    pub fn set_client(&mut self, client_id: &str, client_secret: &str) {
+        self.spatiafi.clients.remove(&self.client.0);
+        self.add_client_with_secret(client_id, client_secret);
+        self.client = (client_id.to_owned(), client_secret.to_owned());
+    }
+
     /// Registers a client as step 2 does; returns `client_id` and `client_secret`.
     pub fn add_client(&self) -> (String, String) {
         self.spatiafi.add_client()
     }
 
-    /// Registers a client with names of one's own, short or odd ones too.
+    /// Registers a client with a chosen id and secret, even short or odd ones.
     pub fn add_client_with_secret(&self, client_id: &str, client_secret: &str) {
-        self.spatiafi.register(client_id, client_secret);
+        self.spatiafi.clients.register(client_id, Some(client_secret));
     }
 
     /// How long the tokens of steps 1 and 3 live from now on, in whole seconds. Default: 15 min.
@@ -153,7 +170,7 @@ impl Sandbox {
     }
 }
 
-/// What happened.
+/// Counts.
 impl Sandbox {
     /// How many access tokens step 3 gave out.
     pub fn tokens_issued(&self) -> u64 {

@@ -1,6 +1,8 @@
-//! What the sandboxes of both services have in common: servers, their clock, faults, counts and log.
+//! The parts that the sandboxes of all services share: servers, their clock, faults, counts and log.
 
+use std::collections::VecDeque;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +14,17 @@ use crate::origin::{Common, Origin, Service};
 use crate::tls::{Front, TestAuthority};
 use crate::{Clock, Endpoint, Fault, LoggedRequest, ServerCertificate};
 
-/// The servers of a sandbox: [`Sandbox`](crate::Sandbox) and [`SpacebringSandbox`](crate::SpacebringSandbox) are
-/// used as one through `Deref`.
+/// The servers of a sandbox: [`Sandbox`](crate::Sandbox), [`SpacebringSandbox`](crate::SpacebringSandbox) and
+/// [`AcmeSandbox`](crate::AcmeSandbox) are used as one through `Deref`.
 pub struct Servers {
     common: Arc<Common>,
     origins: Vec<Origin>,
     tls: Option<Arc<Tls>>,
+    /// The sockets of the origins that are still to be opened; an origin without one takes any free port.
+    listeners: VecDeque<TcpListener>,
 }
 
-/// An authority and the file that tells clients of it.
+/// A certificate authority, and the file with its certificate for clients.
 pub(crate) struct Tls {
     authority: TestAuthority,
     folder: TempDir,
@@ -40,15 +44,105 @@ impl Tls {
     }
 }
 
+/// The starts and the demo account of a sandbox that can stand beside another one, and its `Deref` to [`Servers`].
+macro_rules! handle {
+    ($handle:ident, $origins:literal) => {
+        impl $handle {
+            /// Starts a sandbox that speaks plain HTTP.
+            ///
+            /// # Panics
+            ///
+            /// If there is no loopback network.
+            pub fn start() -> Self {
+                Self::start_with($crate::Clock::default(), None, [])
+            }
+
+            /// Starts a sandbox that speaks TLS, with a certificate from a fresh authority: see [`Servers::ca_pem`].
+            ///
+            /// # Panics
+            ///
+            /// If there is no loopback network or no place for temporary files.
+            pub fn start_tls() -> Self {
+                Self::start_with(
+                    $crate::Clock::default(),
+                    Some(std::sync::Arc::new($crate::servers::Tls::new())),
+                    [],
+                )
+            }
+
+            /// Starts a sandbox beside SpatiaFi's: with the same clock and, if that one speaks TLS, the same authority.
+            ///
+            /// # Panics
+            ///
+            /// If there is no loopback network.
+            pub fn beside(sandbox: &$crate::Sandbox) -> Self {
+                Self::start_with(sandbox.clock().clone(), sandbox.tls(), [])
+            }
+
+            /// As `beside`, at these sockets of `127.0.0.1`: the one for logins and tokens first, then that of an API with an origin
+            /// of its own.
+            ///
+            /// # Panics
+            ///
+            /// If there is no loopback network.
+            pub fn beside_at(
+                sandbox: &$crate::Sandbox,
+                listeners: [std::net::TcpListener; $origins],
+            ) -> Self {
+                Self::start_with(sandbox.clock().clone(), sandbox.tls(), listeners)
+            }
+        }
+
+        /// The demo account, and the secret of the first client.
+        impl $handle {
+            /// The email that the log-in page takes.
+            pub fn username(&self) -> &'static str {
+                $crate::oauth::USERNAME
+            }
+
+            /// The password that the log-in page takes.
+            pub fn password(&self) -> &'static str {
+                $crate::oauth::PASSWORD
+            }
+
+            /// The `client_secret` of the client that is registered from the start. It holds characters that clients often encode badly.
+            pub fn client_secret(&self) -> &str {
+                &self.client.1
+            }
+
+            /// Replaces the client that is registered from the start.
+            pub fn set_client(&mut self, client_id: &str, client_secret: &str) {
+                self.clients().remove(&self.client.0);
+                self.add_client_with_secret(client_id, client_secret);
+                self.client = (client_id.to_owned(), client_secret.to_owned());
+            }
+        }
+
+        impl std::ops::Deref for $handle {
+            type Target = Servers;
+
+            fn deref(&self) -> &Servers {
+                &self.servers
+            }
+        }
+    };
+}
+pub(crate) use handle;
+
 impl Servers {
-    pub(crate) fn new(clock: Clock, tls: Option<Arc<Tls>>) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        tls: Option<Arc<Tls>>,
+        listeners: impl IntoIterator<Item = TcpListener>,
+    ) -> Self {
         let common = Arc::new(Common { clock, ..Common::default() });
-        Self { common, origins: Vec::new(), tls }
+        Self { common, origins: Vec::new(), tls, listeners: listeners.into_iter().collect() }
     }
 
     pub(crate) fn open(&mut self, name: &'static str, service: impl Service) {
         let authority = self.tls.as_ref().map(|tls| &tls.authority);
-        self.origins.push(Origin::start(name, service, &self.common, authority));
+        let listener = self.listeners.pop_front();
+        self.origins.push(Origin::start(name, service, &self.common, authority, listener));
     }
 
     pub(crate) fn url(&self, name: &str) -> String {
@@ -60,7 +154,7 @@ impl Servers {
         self.tls.clone()
     }
 
-    /// The variable that tells clients of the authority, if there is one.
+    /// Returns the variable that names the authority's file, if there is one.
     pub(crate) fn ca_env(&self) -> Option<(&'static str, String)> {
         self.ca_file().map(|path| ("KEYFOB_CA_FILE", path.display().to_string()))
     }
@@ -71,9 +165,9 @@ impl Servers {
     }
 }
 
-/// How they are reached, and by which clock.
+/// Addresses, certificates and the clock.
 impl Servers {
-    /// The clock that everything here goes by.
+    /// The clock that all of the sandbox uses.
     pub fn clock(&self) -> &Clock {
         &self.common.clock
     }
@@ -88,7 +182,17 @@ impl Servers {
         self.tls.as_ref().map(|tls| tls.ca_file())
     }
 
-    /// Shows another certificate on new connections; open ones go on. Of no effect without TLS.
+    /// A new client certificate and its key, both in PEM, for [`ServerCertificate::Mutual`]. `None` without TLS.
+    ///
+    /// # Panics
+    ///
+    /// If the certificate cannot be made.
+    pub fn client_certificate(&self) -> Option<(String, String)> {
+        let tls = self.tls.as_ref();
+        tls.map(|tls| tls.authority.client_certificate().expect("a certificate can be made"))
+    }
+
+    /// Shows another certificate on new connections; open ones continue. Has no effect without TLS.
     ///
     /// # Panics
     ///
@@ -102,7 +206,7 @@ impl Servers {
     }
 }
 
-/// What goes wrong.
+/// Faults.
 impl Servers {
     /// Queues a fault for the next request of an endpoint, behind those that wait already.
     pub fn fault(&self, endpoint: Endpoint, fault: Fault) {
@@ -112,14 +216,14 @@ impl Servers {
         self.common.faults.push(endpoint, fault, lane);
     }
 
-    /// Forgets all faults. Lasting delays stay.
+    /// Removes all faults. Lasting delays stay.
     pub fn clear_faults(&self) {
         self.common.faults.clear();
         self.close_used_lanes();
     }
 
-    /// Delays every answer of an endpoint, requests side by side; zero ends it. A fault with a delay of its own
-    /// keeps that, any other is met after this one.
+    /// Delays every answer of an endpoint, for each request on its own; zero ends the delay. A fault with a delay of its own keeps that; any
+    /// other fault happens after this delay.
     pub fn set_delay(&self, endpoint: Endpoint, delay: Duration) {
         let lane = (!delay.is_zero()).then(|| self.open_lane(delay, None));
         if let Some(unneeded) = self.common.faults.set_delay(endpoint, lane) {
@@ -127,8 +231,8 @@ impl Servers {
         }
     }
 
-    /// Cuts connections at this share of the requests: half of them before the request is passed on, half in the middle of
-    /// the answer. Of no effect without TLS. Default: 0.
+    /// Cuts the connections of this share of the requests: half of them before the request is passed on, half in the middle of the answer.
+    /// Has no effect without TLS. Default: 0.
     pub fn set_cuts(&self, share: f64) {
         for front in self.origins.iter().filter_map(Origin::front) {
             front.set_cuts(share);
@@ -156,7 +260,7 @@ impl Servers {
     }
 }
 
-/// What happened.
+/// Counts and log.
 impl Servers {
     /// How many requests of an endpoint arrived, answered or not.
     pub fn count(&self, endpoint: Endpoint) -> u64 {

@@ -1,29 +1,30 @@
-//! Spacebring: its one server, and what the parts of it share.
+//! Spacebring: its one server, and the state that its parts share.
 
 mod api;
 mod authorize;
 mod data;
-mod grants;
-mod page;
 mod rate;
 mod sandbox;
 mod scopes;
 mod token;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 pub use sandbox::SpacebringSandbox;
 pub use scopes::SCOPES;
 
 use crate::answer::Answer;
+use crate::oauth::authorize::Callback;
+use crate::oauth::clients::Clients;
+use crate::oauth::grants::Grants;
+use crate::oauth::logins::Logins;
+use crate::oauth::page::Site;
 use crate::origin::Service;
 use crate::request::Request;
 use crate::sync::lock;
-use crate::{Clock, Endpoint, random};
-use authorize::Logins;
+use crate::{Clock, Endpoint};
 use data::Data;
-use grants::Grants;
 use rate::RateLimit;
 
 const AUTHORIZE: &str = "/oauth2/authorize";
@@ -32,34 +33,37 @@ const CONSENT: &str = "/oauth2/consent";
 const TOKEN: &str = "/oauth2/token";
 const REVOKE: &str = "/oauth2/revoke";
 
-/// The demo account. The password can be typed on any keyboard, but arrives only from a form that is encoded well.
-const USERNAME: &str = "demo@example.com";
-const PASSWORD: &str = "open & shut + 100%";
+const SITE: Site = Site {
+    name: "Spacebring",
+    note: "A sandbox on this machine, not Spacebring.",
+    log_in: LOG_IN,
+    consent: CONSENT,
+    scopes: &SCOPES,
+};
 
-/// What a refresh does with the refresh token.
+/// How a refresh treats the refresh token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshTokens {
-    /// It stays as it is and is not repeated in the answer.
+    /// The refresh token stays, and is not repeated in the answer.
     #[default]
     Kept,
-    /// It stays as it is and is repeated in the answer.
+    /// The refresh token stays, and is repeated in the answer.
     Repeated,
-    /// A new one comes with the answer and the old one ends. One that is used again ends the whole login
-    /// (RFC 9700, section 4.14.2). Not Spacebring's way.
+    /// The answer holds a new refresh token, and the old one ends. A refresh token that is used again ends the whole login (RFC 9700,
+    /// section 4.14.2). Spacebring does not do this.
     Rotated,
 }
 
-/// How the endpoints for tokens and revocation word their refusals.
+/// The format of refusals at the endpoints for tokens and revocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OAuthErrors {
     /// `{"error", "error_description"}`, as RFC 6749, section 5.2, demands of every token endpoint.
     ///
-    /// The default: the vendor says OAuth 2.0, and its `{type, message}` is published for the API, in a
-    /// description that leaves these two endpoints out. All four fields at once would suit any client, the one
-    /// that reads the wrong pair included, and so test nothing.
+    /// The default: the vendor documents OAuth 2.0, and publishes `{type, message}` only in the description of the API, which leaves these
+    /// two endpoints out. To send all four fields would suit even a client that reads the wrong pair, and so test nothing.
     #[default]
     Standard,
-    /// `{"type", "message"}`, as the API words its own: the `type` is the code of RFC 6749.
+    /// `{"type", "message"}`, as in the API's own refusals: the `type` is the code of RFC 6749.
     Vendor,
 }
 
@@ -75,12 +79,12 @@ struct Settings {
     paging_stuck: bool,
 }
 
-/// Clients, logins, tokens and what they open.
+/// Clients, logins, tokens and the data that they give access to.
 struct Spacebring {
     settings: Mutex<Settings>,
-    clients: Mutex<HashMap<String, String>>,
+    clients: Clients,
     redirect_uris: Mutex<HashSet<String>>,
-    logins: Logins,
+    logins: Logins<Callback>,
     grants: Grants,
     rate: RateLimit,
     data: Mutex<Data>,
@@ -90,9 +94,9 @@ impl Spacebring {
     fn new(clock: &Clock) -> Arc<Self> {
         Arc::new(Self {
             settings: Mutex::default(),
-            clients: Mutex::default(),
+            clients: Clients::default(),
             redirect_uris: Mutex::default(),
-            logins: Logins::new(clock.clone()),
+            logins: Logins::new(clock.clone(), SITE),
             grants: Grants::new(clock.clone()),
             rate: RateLimit::new(clock.clone()),
             data: Mutex::new(Data::new()),
@@ -101,26 +105,6 @@ impl Spacebring {
 
     fn settings(&self) -> Settings {
         *lock(&self.settings)
-    }
-
-    /// Registers a customer who is a partner too. The secret has what clients trip over in forms and in Basic.
-    fn add_client(&self) -> (String, String) {
-        let id = format!("demo-{}", random::text(6));
-        let secret = format!("{} +%&=:/{}", random::text(12), random::text(12));
-        self.register(&id, &secret);
-        (id, secret)
-    }
-
-    fn register(&self, client_id: &str, client_secret: &str) {
-        lock(&self.clients).insert(client_id.to_owned(), client_secret.to_owned());
-    }
-
-    fn is_client(&self, client_id: &str) -> bool {
-        lock(&self.clients).contains_key(client_id)
-    }
-
-    fn is_secret_of(&self, client_id: &str, client_secret: &str) -> bool {
-        lock(&self.clients).get(client_id).is_some_and(|secret| secret == client_secret)
     }
 }
 
@@ -139,7 +123,7 @@ impl Service for Arc<Spacebring> {
     fn answer(&self, endpoint: Endpoint, request: &Request<'_>) -> Answer {
         let answer = match endpoint {
             Endpoint::Authorize => self.authorize(request),
-            Endpoint::LogIn => self.log_in(request),
+            Endpoint::LogIn => self.logins.log_in(request),
             Endpoint::Consent => self.consent(request),
             Endpoint::Token => self.token(request),
             Endpoint::Revoke => self.revoke(request),
@@ -152,32 +136,10 @@ impl Service for Arc<Spacebring> {
         Answer::typed_error(400, "bad_request", "Invalid host header")
     }
 
-    /// A server that fails may have used the code up before: the client must not come with it again.
+    /// A server that fails may already have used the code up, so the client must not send it again.
     fn fail(&self, endpoint: Endpoint, request: &Request<'_>) {
         if endpoint == Endpoint::Token {
             self.use_code_up(request);
         }
-    }
-}
-
-/// The value of a parameter that may come once at most.
-fn at_most_once<'p>(parameters: &'p [(String, String)], name: &str) -> Result<Option<&'p str>, String> {
-    let mut values = parameters.iter().filter(|(n, _)| n == name);
-    match (values.next(), values.next()) {
-        (first, None) => Ok(first.map(|(_, value)| value.as_str())),
-        _ => Err(format!("{name} came more than once")),
-    }
-}
-
-/// The value of a parameter that must come exactly once.
-fn once<'p>(parameters: &'p [(String, String)], name: &str) -> Result<&'p str, String> {
-    at_most_once(parameters, name)?.ok_or_else(|| format!("{name} is missing"))
-}
-
-/// Refuses parameters beyond these.
-fn expect_only(parameters: &[(String, String)], known: &[&str]) -> Result<(), String> {
-    match parameters.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some((name, _)) => Err(format!("{name} is no parameter here")),
     }
 }

@@ -1,9 +1,8 @@
-//! SpatiaFi: what its two servers have in common.
+//! SpatiaFi: the accounts, clients and tokens that its two servers share.
 
 mod api;
 mod auth;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ pub use api::{Denial, ITEMS};
 pub(crate) use auth::{Auth, BASIC_TOKEN, CLIENTS, TOKEN};
 
 use crate::assertion::Verifier;
+use crate::oauth::clients::Clients;
 use crate::request::Request;
-use crate::sync::lock;
 use crate::tokens::{TokenKind, TokenTable};
 use crate::{Clock, random};
 
-/// How long tokens live unless told otherwise.
+/// The default lifetime of tokens.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// The demo account. The password has what clients trip over: spaces, a colon, quotes, characters beyond ASCII.
+/// The demo account. The password holds characters that clients often encode badly: spaces, a colon, quotes, characters beyond ASCII.
 pub(crate) const USERNAME: &str = "demo@example.com";
 pub(crate) const PASSWORD: &str = "pass: wörd & 100% \"naïve\" it's ✓";
 
@@ -29,7 +28,7 @@ pub(crate) struct SpatiaFi {
     pub(crate) tokens: TokenTable,
     pub(crate) denial: Mutex<Denial>,
     verifier: Verifier,
-    clients: Mutex<HashMap<String, String>>,
+    pub(crate) clients: Clients,
 }
 
 impl SpatiaFi {
@@ -38,25 +37,17 @@ impl SpatiaFi {
             tokens: TokenTable::new(clock.clone(), TOKEN_LIFETIME),
             denial: Mutex::default(),
             verifier: Verifier::new(clock.clone()),
-            clients: Mutex::default(),
+            clients: Clients::default(),
         })
     }
 
     pub(crate) fn add_client(&self) -> (String, String) {
         let (id, secret) = (random::text(18), random::text(48));
-        self.register(&id, &secret);
+        self.clients.register(&id, Some(&secret));
         (id, secret)
     }
 
-    pub(crate) fn register(&self, client_id: &str, client_secret: &str) {
-        lock(&self.clients).insert(client_id.to_owned(), client_secret.to_owned());
-    }
-
-    fn secret_of(&self, client_id: &str) -> Option<String> {
-        lock(&self.clients).get(client_id).cloned()
-    }
-
-    /// True if the request carries a living token of this kind, in the header and once.
+    /// True if the request carries a valid token of this kind, in the header and once.
     fn admits(&self, request: &Request<'_>, kind: TokenKind) -> bool {
         request.header("authorization").ok().flatten().and_then(|value| value.split_once(' ')).is_some_and(
             |(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && self.tokens.admits(kind, token),

@@ -1,4 +1,4 @@
-//! Locking that outlives a panic: a test that fails while it holds a lock must not fail all others with it.
+//! Locks that survive a panic: a test that fails while it holds a lock must not make all other tests fail.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

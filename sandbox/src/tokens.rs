@@ -1,4 +1,4 @@
-//! The tokens that a service has given out.
+//! The tokens that a service has issued.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,12 +10,12 @@ use crate::{Clock, random};
 /// Expired tokens are swept when this many are known, or twice as many as the last sweep left.
 const SWEEP_AT: usize = 10_000;
 
-/// What a token is good for.
+/// The kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TokenKind {
-    /// Step 1's: makes app credentials and nothing else.
+    /// Issued by step 1: makes app credentials and nothing else.
     Temporary,
-    /// Step 3's: opens the API and nothing else.
+    /// Issued by step 3: gives access to the API and nothing else.
     Access,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Issued {
     pub(crate) expires_at: i64,
 }
 
-/// Which tokens live, by the sandbox's clock.
+/// The valid tokens, by the sandbox's clock.
 pub(crate) struct TokenTable {
     clock: Clock,
     inner: Mutex<Inner>,

@@ -6,7 +6,7 @@ use keyfob_sandbox::{Endpoint, Fault, Sandbox};
 use serde_json::{Value, json};
 use support::*;
 
-/// The refusal's description, after a look at its status and code.
+/// Makes an exchange that must be refused, and returns the description of the refusal.
 #[track_caller]
 fn refusal(sandbox: &Sandbox, assertion: &str) -> String {
     let reply = exchange(sandbox, &agent(), assertion);
@@ -16,7 +16,7 @@ fn refusal(sandbox: &Sandbox, assertion: &str) -> String {
 }
 
 #[test]
-fn claims_are_checked_one_by_one() {
+fn each_invalid_claim_is_refused_with_its_own_description() {
     let sandbox = Sandbox::start();
     let now = sandbox.clock().unix();
     let audience = format!("aud must be {}", sandbox.token_url());
@@ -55,7 +55,7 @@ fn claims_are_checked_one_by_one() {
 }
 
 #[test]
-fn the_edges_of_time_are_accepted() {
+fn times_at_the_edge_of_what_is_allowed_are_accepted() {
     let sandbox = Sandbox::start();
     let now = sandbox.clock().unix();
     for (iat, exp) in [(now + 8, now + 300), (now - 55, now + 300), (now, now + 3600), (now, now + 5)] {
@@ -69,7 +69,7 @@ fn the_edges_of_time_are_accepted() {
 }
 
 #[test]
-fn time_is_the_sandboxs() {
+fn assertions_are_judged_by_the_clock_of_the_sandbox() {
     let sandbox = Sandbox::start();
     let stale = assertion(&sandbox);
     sandbox.clock().set_offset(3600);
@@ -90,7 +90,7 @@ fn future(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn the_header_is_fixed() {
+fn header_must_hold_alg_hs256_and_typ_jwt_only() {
     let sandbox = Sandbox::start();
     for (header, expected) in [
         (r#"{"alg":"HS256"}"#, "the header has no typ"),
@@ -112,7 +112,7 @@ fn the_header_is_fixed() {
 }
 
 #[test]
-fn the_signature_and_the_form_of_the_assertion() {
+fn wrong_signature_or_malformed_assertion_is_refused_and_its_jti_is_not_used_up() {
     let sandbox = Sandbox::start();
     let payload = claims(&sandbox).to_string();
     let good = signed(HEADER, &payload, sandbox.client_secret());
@@ -132,12 +132,12 @@ fn the_signature_and_the_form_of_the_assertion() {
     ] {
         assert_eq!(refusal(&sandbox, &assertion), expected);
     }
-    // None of these used it up.
+    // None of these used up its jti.
     assert_eq!(exchange(&sandbox, &agent(), &good).status, 200);
 }
 
 #[test]
-fn an_assertion_is_good_once() {
+fn assertion_is_accepted_once() {
     let sandbox = Sandbox::start();
     let first = assertion(&sandbox);
     assert_eq!(exchange(&sandbox, &agent(), &first).status, 200);
@@ -145,10 +145,10 @@ fn an_assertion_is_good_once() {
 }
 
 #[test]
-fn a_refused_or_failed_assertion_is_used_up_too() {
+fn jti_of_a_refused_or_failed_assertion_cannot_be_used_again() {
     let sandbox = Sandbox::start();
     let mut wrong = claims(&sandbox);
-    wrong["aud"] = "https://elsewhere.example".into();
+    wrong["aud"] = "https://other.example".into();
     refusal(&sandbox, &signed(HEADER, &wrong.to_string(), sandbox.client_secret()));
     wrong["aud"] = sandbox.token_url().into();
     let same_jti = signed(HEADER, &wrong.to_string(), sandbox.client_secret());
@@ -161,7 +161,7 @@ fn a_refused_or_failed_assertion_is_used_up_too() {
 }
 
 #[test]
-fn keys_are_the_secrets_bytes() {
+fn client_secret_of_any_length_and_characters_is_the_key() {
     let sandbox = Sandbox::start();
     for secret in ["s", "ünïcödé ✓ and spaces", &"long".repeat(1000)] {
         sandbox.add_client_with_secret("other", secret);
@@ -173,7 +173,7 @@ fn keys_are_the_secrets_bytes() {
 }
 
 #[test]
-fn the_request_has_one_shape() {
+fn token_request_of_any_other_form_is_refused() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let url = sandbox.token_url();

@@ -21,7 +21,7 @@ fn calls(sandbox: &Sandbox, token: &str, threads: usize, each: usize) {
 }
 
 #[test]
-fn counts_stay_exact_with_many_threads() {
+fn counts_are_exact_with_many_threads() {
     let sandbox = Sandbox::start();
     let token = access_token(&sandbox, &agent());
     calls(&sandbox, &token, 8, 500);
@@ -31,7 +31,7 @@ fn counts_stay_exact_with_many_threads() {
 #[test]
 #[cfg(target_os = "linux")]
 #[ignore = "takes half a minute; run it alone"]
-fn a_hundred_thousand_calls_take_no_more_memory_than_the_first_thousands() {
+fn memory_does_not_grow_over_a_hundred_thousand_calls() {
     let resident_kib = || -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -48,7 +48,7 @@ impl Setting {
 }
 
 #[test]
-fn faults_are_used_up_in_order() {
+fn faults_are_used_in_order_each_as_often_as_set() {
     let it = Setting::new();
     it.fault(Fault::status(503).times(2));
     it.fault(Fault::status(429));
@@ -60,7 +60,7 @@ fn faults_are_used_up_in_order() {
 }
 
 #[test]
-fn a_lasting_fault_ends_when_cleared() {
+fn lasting_fault_ends_when_faults_are_cleared() {
     let it = Setting::new();
     it.fault(Fault::status(502).always());
     assert_eq!(it.statuses(), [502; 5]);
@@ -69,7 +69,7 @@ fn a_lasting_fault_ends_when_cleared() {
 }
 
 #[test]
-fn answers_are_as_given() {
+fn fault_sets_status_headers_and_body_of_the_answer() {
     let it = Setting::new();
     let date = "Wed, 21 Oct 2026 07:28:00 GMT";
     it.fault(Fault::status(429).with_retry_after("2"));
@@ -92,7 +92,7 @@ fn answers_are_as_given() {
 }
 
 #[test]
-fn bodies_of_the_wrong_kind() {
+fn faults_can_send_broken_deep_and_oversized_json() {
     let it = Setting::new();
     it.fault(Fault::broken_json());
     it.fault(Fault::deep_json(10_000));
@@ -106,7 +106,7 @@ fn bodies_of_the_wrong_kind() {
 }
 
 #[test]
-fn edits_change_successes_only() {
+fn edit_changes_successful_answers_only() {
     let sandbox = Sandbox::start();
     let agent = agent();
     sandbox.fault(
@@ -129,7 +129,7 @@ fn edits_change_successes_only() {
 }
 
 #[test]
-fn a_fault_may_come_late() {
+fn fault_can_delay_the_answer() {
     let it = Setting::new();
     it.fault(Fault::delay(DELAY));
     it.fault(Fault::status(503).after(DELAY).times(2));
@@ -140,7 +140,7 @@ fn a_fault_may_come_late() {
 }
 
 #[test]
-fn delayed_requests_wait_side_by_side() {
+fn delayed_requests_do_not_delay_others() {
     let it = Setting::new();
     it.sandbox.set_delay(Endpoint::Info, DELAY);
     let start = Instant::now();
@@ -161,7 +161,7 @@ fn delayed_requests_wait_side_by_side() {
 }
 
 #[test]
-fn a_lasting_delay_holds_other_faults_back_until_it_is_ended() {
+fn lasting_delay_applies_to_other_faults_too_until_it_is_set_to_zero() {
     let it = Setting::new();
     it.sandbox.set_delay(Endpoint::Info, Duration::from_secs(3600));
     it.sandbox.set_delay(Endpoint::Info, DELAY);
@@ -177,7 +177,7 @@ fn a_lasting_delay_holds_other_faults_back_until_it_is_ended() {
 }
 
 #[test]
-fn a_client_that_hangs_up_leaves_nothing_behind() {
+fn client_that_hangs_up_does_not_affect_later_requests() {
     let it = Setting::new();
     it.fault(Fault::status(503).after(Duration::from_secs(5)));
     let impatient: Agent =
@@ -194,7 +194,7 @@ fn a_client_that_hangs_up_leaves_nothing_behind() {
 }
 
 #[test]
-fn faults_may_be_queued_and_cleared_while_requests_run() {
+fn faults_can_be_queued_and_cleared_while_requests_run() {
     let it = Setting::new();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -216,16 +216,16 @@ fn faults_may_be_queued_and_cleared_while_requests_run() {
 }
 
 #[test]
-fn random_faults_come_as_often_as_they_should_until_cleared() {
+fn random_faults_occur_at_their_rate_until_faults_are_cleared() {
     let it = Setting::new();
     it.fault(Fault::status(503).at_random(0.25));
     it.fault(Fault::delay(Duration::from_millis(1)).at_random(0.25));
     it.fault(Fault::status(429).times(20));
     let statuses: [u16; 400] = it.statuses();
     let count = |wanted| statuses.iter().filter(|&&status| status == wanted).count();
-    // Of the 300 without a delay a quarter; to be off by as much is less likely than one in 10^9.
+    // A quarter of the 300 that were not delayed. A deviation this large is less likely than 1 in 10^9.
     assert!((25..=130).contains(&count(503)), "{}", count(503));
-    assert_eq!(count(429), 20, "queued ones come all the same");
+    assert_eq!(count(429), 20, "queued faults occur too");
     assert_eq!(it.sandbox.faulted(Endpoint::Info), (count(503) + count(429)) as u64);
     it.sandbox.clear_faults();
     assert_eq!(it.statuses(), [200; 20]);

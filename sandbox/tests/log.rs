@@ -1,4 +1,4 @@
-//! What is kept of the requests, and what is not.
+//! The log: what it keeps of requests, and what it hides.
 
 mod support;
 
@@ -8,7 +8,7 @@ use keyfob_sandbox::{Endpoint, ITEMS, Sandbox};
 use support::*;
 
 #[test]
-fn the_log_tells_the_story_without_the_secrets() {
+fn log_holds_each_request_without_its_secrets() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let temporary = temporary_token(&sandbox, &agent);
@@ -53,7 +53,7 @@ fn the_log_tells_the_story_without_the_secrets() {
 }
 
 #[test]
-fn counts_are_exact_and_the_log_is_bounded() {
+fn log_is_bounded_and_counts_are_exact() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let token = access_token(&sandbox, &agent);
@@ -70,7 +70,7 @@ fn counts_are_exact_and_the_log_is_bounded() {
 }
 
 #[test]
-fn an_observer_sees_each_request() {
+fn observer_sees_each_request() {
     let sandbox = Sandbox::start();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&seen);

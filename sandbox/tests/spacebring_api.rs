@@ -28,8 +28,8 @@ impl Setting {
         self.api(method, target, headers, body)
     }
 
-    /// A setting without the rate limit.
-    fn hurried() -> Self {
+    /// Starts a sandbox without its rate limit.
+    fn without_rate_limit() -> Self {
         let it = Self::new();
         it.sandbox.set_rate_limit(None);
         it
@@ -53,8 +53,8 @@ fn refused(reply: &Reply, status: u16, kind: &str, why: &str) {
 }
 
 #[test]
-fn customers_and_partners_see_the_same() {
-    let it = Setting::hurried();
+fn customers_and_partners_receive_the_same_answers() {
+    let it = Setting::without_rate_limit();
     let (access, _) = it.log_in("locations.readonly");
     let by_partner = it.get("/locations/v1", &access);
     let by_customer = it.as_customer("GET", "/locations/v1", "");
@@ -70,7 +70,7 @@ fn customers_and_partners_see_the_same() {
 }
 
 #[test]
-fn basic_is_raw_bytes() {
+fn basic_credentials_are_compared_as_raw_bytes() {
     let it = Setting::new();
     it.sandbox.add_client_with_secret("client id", "client secret");
     it.sandbox.add_client_with_secret("ключ", "a:b ✓");
@@ -89,8 +89,8 @@ fn basic_is_raw_bytes() {
 }
 
 #[test]
-fn credentials_and_network_are_demanded() {
-    let it = Setting::hurried();
+fn request_without_valid_credentials_and_network_is_refused() {
+    let it = Setting::without_rate_limit();
     let (access, refresh) = it.log_in("locations");
     let (access, refresh, basic) = (bearer(&access), bearer(&refresh), it.basic());
     let own = it.sandbox.network_id();
@@ -131,8 +131,8 @@ fn credentials_and_network_are_demanded() {
 }
 
 #[test]
-fn scopes_are_checked_for_each_path() {
-    let it = Setting::hurried();
+fn each_path_requires_its_scope() {
+    let it = Setting::without_rate_limit();
     let resources = format!("/resources/v1?locationRef={NORTH_QUAY}");
     let contacts = format!("/visitors/contacts/v1?locationRef={NORTH_QUAY}");
     for (scope, statuses) in [
@@ -157,8 +157,8 @@ fn scopes_are_checked_for_each_path() {
 }
 
 #[test]
-fn lists_come_in_pages() {
-    let it = Setting::hurried();
+fn lists_are_returned_in_pages() {
+    let it = Setting::without_rate_limit();
     for (path, field, count, sizes) in [
         ("/resources/v1", "resources", 60, vec![25, 25, 10]),
         ("/visitors/contacts/v1", "contacts", 27, vec![25, 2]),
@@ -187,8 +187,8 @@ fn lists_come_in_pages() {
 }
 
 #[test]
-fn limits_and_page_tokens() {
-    let it = Setting::hurried();
+fn limit_and_page_token_are_checked() {
+    let it = Setting::without_rate_limit();
     let here = format!("locationRef={NORTH_QUAY}");
     let there = "locationRef=5bace000-0002-4000-8000-000000000002";
     let page = it.as_customer("GET", &format!("/resources/v1?{here}&limit=7"), "").json();
@@ -228,8 +228,8 @@ fn limits_and_page_tokens() {
 }
 
 #[test]
-fn a_page_token_may_not_advance() {
-    let it = Setting::hurried();
+fn page_token_can_be_made_to_repeat() {
+    let it = Setting::without_rate_limit();
     it.sandbox.set_paging_stuck(true);
     let target = format!("/resources/v1?locationRef={NORTH_QUAY}");
     let first = text(&it.as_customer("GET", &target, "").json(), "nextPageToken");
@@ -242,8 +242,8 @@ fn a_page_token_may_not_advance() {
 }
 
 #[test]
-fn changes_are_kept() {
-    let it = Setting::hurried();
+fn changes_are_kept_and_invalid_ones_are_refused() {
+    let it = Setting::without_rate_limit();
     let room = format!("/resources/v1/{ROOM_1}");
     let renamed = it.as_customer("PATCH", &room, r#"{"resource": {"title": "The <Big> One"}}"#);
     assert_eq!((renamed.status, renamed.text.as_str()), (204, ""));
@@ -277,7 +277,7 @@ fn changes_are_kept() {
 }
 
 #[test]
-fn ten_calls_in_any_second() {
+fn eleventh_call_within_a_second_is_refused() {
     let it = Setting::new();
     let clock = it.sandbox.clock();
     clock.stop();
@@ -300,7 +300,7 @@ fn ten_calls_in_any_second() {
 }
 
 #[test]
-fn the_limit_is_each_credentials_own() {
+fn rate_limit_counts_each_login_and_customer_separately() {
     let it = Setting::new();
     it.sandbox.clock().stop();
     it.sandbox.set_rate_limit(Some(2));
@@ -315,7 +315,7 @@ fn the_limit_is_each_credentials_own() {
     assert_eq!(it.statuses(), [200, 200, 429]);
     let over = it.as_customer("GET", "/locations/v1", "");
     assert_eq!((over.status, over.header("retry-after")), (429, Some("1")));
-    assert_eq!(it.get("/locations/v1", "x").status, 401, "strangers do not count");
+    assert_eq!(it.get("/locations/v1", "x").status, 401, "unknown tokens are not counted");
     assert_eq!(it.refresh(&refresh, &[]).status, 200, "only the API is limited");
 
     assert_eq!(it.sandbox.rate_limited(), 4);
@@ -326,8 +326,8 @@ fn the_limit_is_each_credentials_own() {
 }
 
 #[test]
-fn faults_delays_and_the_log_are_the_same_as_elsewhere() {
-    let it = Setting::hurried();
+fn faults_delays_and_the_log_work_as_for_spatiafi() {
+    let it = Setting::without_rate_limit();
     let (access, _) = it.log_in("locations");
     it.sandbox.clear_requests();
     it.sandbox.fault(Endpoint::Locations, Fault::status(502));
@@ -362,7 +362,7 @@ fn faults_delays_and_the_log_are_the_same_as_elsewhere() {
 }
 
 #[test]
-fn beside_spatiafi_with_the_same_clock_and_authority() {
+fn spacebring_beside_spatiafi_shares_its_clock_and_authority() {
     let spatiafi = Sandbox::start_tls();
     let spacebring = SpacebringSandbox::beside(&spatiafi);
     assert_eq!(spatiafi.ca_file(), spacebring.ca_file());

@@ -1,4 +1,4 @@
-//! Spacebring's pages, and what the application gets to hear of them.
+//! Spacebring's pages, and what they report to the application.
 
 mod support;
 
@@ -13,7 +13,7 @@ impl Setting {
         call(&self.agent, "GET", &self.authorize_url(changes), &[], "")
     }
 
-    /// Sends a page's form off, its hidden field included.
+    /// Submits the form of a page, with its hidden field.
     fn submit(&self, page: &Reply, fields: &[(&str, &str)]) -> Reply {
         let action = between(&page.text, "action=\"", "\"");
         let login = between(&page.text, "name=\"login\" value=\"", "\"");
@@ -32,18 +32,12 @@ impl Setting {
     }
 }
 
-#[track_caller]
-fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
-    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
-    rest.split_once(after).unwrap().0
-}
-
 fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
     parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 #[test]
-fn log_in_consent_and_back() {
+fn login_and_consent_lead_back_with_a_code() {
     let it = Setting::new();
     let first = it.page(&[]);
     assert_eq!(first.status, 200);
@@ -77,7 +71,7 @@ fn log_in_consent_and_back() {
 }
 
 #[test]
-fn a_person_may_err_and_may_deny() {
+fn wrong_credentials_are_reported_and_consent_can_be_denied() {
     let it = Setting::new();
     let (username, password) = (it.sandbox.username(), it.sandbox.password());
     let first = it.page(&[]);
@@ -106,7 +100,7 @@ fn a_person_may_err_and_may_deny() {
 }
 
 #[test]
-fn pages_are_good_once_in_order_and_for_ten_minutes() {
+fn pages_are_valid_once_in_order_and_for_ten_minutes() {
     let it = Setting::new();
     let first = it.page(&[]);
     let skipped = first.text.replace("/oauth2/login", "/oauth2/consent");
@@ -127,7 +121,7 @@ fn pages_are_good_once_in_order_and_for_ten_minutes() {
 }
 
 #[test]
-fn nobody_is_sent_to_where_no_application_is() {
+fn unknown_client_or_redirect_uri_causes_an_error_page_and_no_redirect() {
     let it = Setting::new();
     it.sandbox.add_redirect_uri("https://app.example/callback");
     let (other, _) = it.sandbox.add_client();
@@ -170,7 +164,7 @@ fn nobody_is_sent_to_where_no_application_is() {
 }
 
 #[test]
-fn the_application_hears_what_is_wrong_with_its_request() {
+fn invalid_authorization_request_is_reported_to_the_redirect_uri() {
     let it = Setting::new();
     let plain = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw";
     for (why, changes, error) in [
@@ -206,7 +200,7 @@ fn the_application_hears_what_is_wrong_with_its_request() {
 }
 
 #[test]
-fn every_published_scope_is_known() {
+fn all_published_scopes_are_accepted_and_described() {
     let it = Setting::new();
     let names: Vec<_> = SCOPES.iter().map(|(name, _)| *name).collect();
     for separator in [" ", ",", ", "] {
@@ -219,7 +213,7 @@ fn every_published_scope_is_known() {
 }
 
 #[test]
-fn what_the_application_is_called_cannot_change_the_page() {
+fn client_id_and_redirect_uri_are_escaped_in_pages() {
     let it = Setting::new();
     it.sandbox.add_client_with_secret("<img src=x>\" & '", "secret");
     it.sandbox.add_redirect_uri("app:<i>");
@@ -233,7 +227,7 @@ fn what_the_application_is_called_cannot_change_the_page() {
 }
 
 #[test]
-fn without_a_browser() {
+fn approve_and_deny_return_the_callback_without_a_browser() {
     let it = Setting::new();
     let allowed = it.sandbox.approve(&it.authorize_url(&[]));
     let parameters = query(&allowed);
@@ -245,13 +239,13 @@ fn without_a_browser() {
 
 #[test]
 #[should_panic(expected = "the browser shows an error page: The application is not known")]
-fn an_error_page_is_no_callback() {
+fn approve_panics_where_the_browser_would_show_an_error_page() {
     let it = Setting::new();
     it.sandbox.approve(&it.authorize_url(&[("client_id", Some("nobody"))]));
 }
 
 #[test]
-fn state_may_be_forgotten() {
+fn callbacks_can_be_sent_without_state() {
     let it = Setting::new();
     it.sandbox.set_state_echo(false);
     for callback in [it.sandbox.approve(&it.authorize_url(&[])), it.sandbox.deny(&it.authorize_url(&[]))] {
@@ -262,7 +256,7 @@ fn state_may_be_forgotten() {
 }
 
 #[test]
-fn only_what_is_documented() {
+fn undocumented_parameters_can_be_refused() {
     let it = Setting::new();
     it.sandbox.set_documented_only(true);
     let documented = [("state", None), ("code_challenge", None), ("code_challenge_method", None)];
@@ -285,7 +279,7 @@ fn only_what_is_documented() {
 }
 
 #[test]
-fn a_sandbox_is_shared_between_threads() {
+fn spacebring_sandbox_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<SpacebringSandbox>();
 }

@@ -1,4 +1,4 @@
-//! Spacebring's endpoints for tokens and their end.
+//! Spacebring's token and revocation endpoints.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn refused(reply: &Reply, error: &str, description: &str) {
 }
 
 #[test]
-fn a_code_for_tokens() {
+fn code_is_exchanged_for_tokens() {
     let it = Setting::new();
     let reply = it.exchange(&it.code(&[]), &[]);
     assert_eq!((reply.status, reply.header("cache-control")), (200, Some("no-store")));
@@ -42,7 +42,7 @@ fn a_code_for_tokens() {
 }
 
 #[test]
-fn every_token_and_code_must_be_encoded() {
+fn tokens_and_codes_must_be_percent_encoded() {
     let it = Setting::new();
     let (access, refresh) = it.log_in("locations");
     for awkward in [&it.code(&[]), &access, &refresh, it.sandbox.client_secret()] {
@@ -54,7 +54,7 @@ fn every_token_and_code_must_be_encoded() {
 }
 
 #[test]
-fn the_exchange_refuses() {
+fn invalid_code_exchange_is_refused_and_does_not_use_up_the_code() {
     let it = Setting::new();
     let (other, other_secret) = it.sandbox.add_client();
     let code = it.code(&[]);
@@ -106,16 +106,20 @@ fn the_exchange_refuses() {
         refused(&it.exchange(&code, &changes), error, description);
     }
     assert_eq!(it.sandbox.logins(), 0);
-    assert_eq!(it.exchange(&code, &[("redirect_uri", None)]).status, 200, "none of it used the code up");
+    assert_eq!(
+        it.exchange(&code, &[("redirect_uri", None)]).status,
+        200,
+        "no refused exchange used up the code"
+    );
 
-    let unasked = it.code(NOT_SENT);
-    let description = "code_verifier came, but no code_challenge before";
-    refused(&it.exchange(&unasked, &[]), "invalid_grant", description);
-    assert_eq!(it.exchange(&unasked, &[("code_verifier", None)]).status, 200);
+    let without_challenge = it.code(NOT_SENT);
+    let description = "code_verifier was sent, but no code_challenge before it";
+    refused(&it.exchange(&without_challenge, &[]), "invalid_grant", description);
+    assert_eq!(it.exchange(&without_challenge, &[("code_verifier", None)]).status, 200);
 }
 
 #[test]
-fn the_request_around_it_refuses() {
+fn token_request_of_any_other_form_is_refused() {
     let it = Setting::new();
     let body = form(
         &[
@@ -147,7 +151,7 @@ fn the_request_around_it_refuses() {
 }
 
 #[test]
-fn a_code_lives_a_minute_and_a_second_use_ends_its_tokens() {
+fn code_expires_after_a_minute_and_its_second_use_revokes_its_tokens() {
     let it = Setting::new();
     let late = it.code(&[]);
     it.sandbox.clock().advance(Duration::from_secs(60));
@@ -164,7 +168,7 @@ fn a_code_lives_a_minute_and_a_second_use_ends_its_tokens() {
 }
 
 #[test]
-fn a_refresh_leaves_the_refresh_token_alone() {
+fn refresh_keeps_the_refresh_token() {
     let it = Setting::new();
     let (first, refresh) = it.log_in("locations.readonly plans");
     for repeated in [false, true] {
@@ -190,7 +194,7 @@ fn a_refresh_leaves_the_refresh_token_alone() {
 }
 
 #[test]
-fn a_refresh_is_refused() {
+fn invalid_refresh_is_refused() {
     let it = Setting::new();
     let (access, refresh) = it.log_in("locations");
     let (other, other_secret) = it.sandbox.add_client();
@@ -211,7 +215,7 @@ fn a_refresh_is_refused() {
 }
 
 #[test]
-fn rotation_ends_the_login_when_an_old_refresh_token_comes_back() {
+fn second_use_of_a_rotated_refresh_token_revokes_the_login() {
     let it = Setting::new();
     it.sandbox.set_refresh_tokens(RefreshTokens::Rotated);
     let (_, first) = it.log_in("locations");
@@ -227,21 +231,21 @@ fn rotation_ends_the_login_when_an_old_refresh_token_comes_back() {
 }
 
 #[test]
-fn revocation_ends_both() {
+fn revocation_of_one_token_ends_both() {
     let it = Setting::new();
     for by_refresh_token in [false, true] {
         let (access, refresh) = it.log_in("locations");
-        let (bystander, _) = it.log_in("locations");
+        let (other_login, _) = it.log_in("locations");
         let reply = it.revoke(if by_refresh_token { &refresh } else { &access });
         assert_eq!((reply.status, reply.text.as_str()), (200, ""));
-        assert!(!it.opens(&access) && it.opens(&bystander));
+        assert!(!it.opens(&access) && it.opens(&other_login));
         assert_eq!(it.refresh(&refresh, &[]).json()["error"], "invalid_grant");
         assert_eq!(it.revoke(&access).status, 200, "a token that is not known is no error");
     }
 }
 
 #[test]
-fn revocation_refuses() {
+fn invalid_revocation_is_refused() {
     let it = Setting::new();
     let (access, _) = it.log_in("locations");
     let (url, basic) = (it.sandbox.revoke_url(), it.basic());
@@ -264,11 +268,11 @@ fn revocation_refuses() {
     }
     it.sandbox.fault(Endpoint::Revoke, Fault::status(503));
     assert_eq!(it.revoke(&access).status, 503);
-    assert!(it.opens(&access), "after a 503 the token lives");
+    assert!(it.opens(&access), "after a 503 the token is valid");
 }
 
 #[test]
-fn refusals_in_the_vendors_words() {
+fn refusals_can_have_the_form_of_the_vendor() {
     let it = Setting::new();
     it.sandbox.set_oauth_errors(OAuthErrors::Vendor);
     let reply = it.exchange("x", &[]);
@@ -280,7 +284,7 @@ fn refusals_in_the_vendors_words() {
 }
 
 #[test]
-fn a_fault_may_cost_the_code_but_not_the_refresh_token() {
+fn fault_uses_up_a_code_but_no_refresh_token() {
     let it = Setting::new();
     it.sandbox.set_refresh_tokens(RefreshTokens::Rotated);
     let code = it.code(&[]);
@@ -299,13 +303,13 @@ fn a_fault_may_cost_the_code_but_not_the_refresh_token() {
 }
 
 #[test]
-fn access_tokens_end_by_time_by_hand_and_all_at_once() {
+fn access_tokens_end_by_expiry_by_revocation_and_all_at_once() {
     let it = Setting::new();
     it.sandbox.set_token_lifetime(Duration::from_secs(300));
     let (access, refresh) = it.log_in("locations");
-    for (seconds, lives) in [(0, true), (299, true), (300, false), (-3600, true)] {
+    for (seconds, is_valid) in [(0, true), (299, true), (300, false), (-3600, true)] {
         it.sandbox.clock().set_offset(seconds);
-        assert_eq!(it.opens(&access), lives, "after {seconds} s");
+        assert_eq!(it.opens(&access), is_valid, "after {seconds} s");
     }
     it.sandbox.clock().set_offset(0);
 

@@ -1,4 +1,4 @@
-//! The four steps: the good path, and each refusal.
+//! The four steps of SpatiaFi: success, and each refusal.
 
 mod support;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use support::*;
 
 #[test]
-fn the_four_steps() {
+fn four_steps_lead_from_a_password_to_an_api_call() {
     let sandbox = Sandbox::start();
     let agent = agent();
 
@@ -17,8 +17,8 @@ fn the_four_steps() {
     let step1 = call(&agent, "GET", &sandbox.basic_token_url(), &[("authorization", &authorization)], "");
     assert_eq!(step1.status, 200);
     assert_eq!(step1.json()["token_type"], "bearer");
-    let lives = step1.json()["expires_at"].as_i64().unwrap() - sandbox.clock().unix();
-    assert!((899..=900).contains(&lives), "{lives}");
+    let lifetime = step1.json()["expires_at"].as_i64().unwrap() - sandbox.clock().unix();
+    assert!((899..=900).contains(&lifetime), "{lifetime}");
     assert_eq!(step1.header("cache-control"), Some("no-store"));
     let temporary = step1.json()["access_token"].as_str().unwrap().to_owned();
 
@@ -53,7 +53,7 @@ fn the_four_steps() {
 }
 
 #[test]
-fn step_1_refuses() {
+fn step_1_refuses_invalid_requests() {
     let sandbox = Sandbox::start();
     let (agent, url) = (agent(), sandbox.basic_token_url());
     let right = basic(sandbox.username(), sandbox.password());
@@ -82,7 +82,7 @@ fn step_1_refuses() {
 }
 
 #[test]
-fn step_2_refuses() {
+fn step_2_refuses_invalid_requests() {
     let sandbox = Sandbox::start();
     let (agent, url) = (agent(), sandbox.clients_url());
     let temporary = bearer(&temporary_token(&sandbox, &agent));
@@ -109,7 +109,7 @@ fn step_2_refuses() {
 }
 
 #[test]
-fn step_2_without_the_slash_redirects() {
+fn step_2_without_the_trailing_slash_redirects() {
     let sandbox = Sandbox::start();
     let url = sandbox.clients_url();
     let reply = call(&agent(), "POST", url.trim_end_matches('/'), &[], "");
@@ -118,7 +118,7 @@ fn step_2_without_the_slash_redirects() {
 }
 
 #[test]
-fn the_api_refuses() {
+fn api_refuses_invalid_requests() {
     let sandbox = Sandbox::start();
     let (agent, api) = (agent(), sandbox.api_url());
     let token = bearer(&access_token(&sandbox, &agent));
@@ -146,7 +146,7 @@ fn the_api_refuses() {
 }
 
 #[test]
-fn a_token_lives_to_the_second_it_names() {
+fn token_is_valid_until_its_expiry() {
     let sandbox = Sandbox::start();
     let agent = agent();
     sandbox.set_token_lifetime(Duration::from_secs(300));
@@ -172,7 +172,7 @@ fn revoked_tokens_are_refused() {
 }
 
 #[test]
-fn denials_as_wanted() {
+fn status_and_challenge_of_a_denial_can_be_set() {
     let sandbox = Sandbox::start();
     let agent = agent();
     for (status, challenge, expected) in [
@@ -193,7 +193,7 @@ fn denials_as_wanted() {
 }
 
 #[test]
-fn echo_tells_what_arrived() {
+fn echo_returns_the_received_request() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let (url, token) = (format!("{}/api/echo", sandbox.api_url()), bearer(&access_token(&sandbox, &agent)));
@@ -218,7 +218,7 @@ fn echo_tells_what_arrived() {
 }
 
 #[test]
-fn status_answers_as_asked() {
+fn status_endpoint_answers_with_the_requested_status() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let token = bearer(&access_token(&sandbox, &agent));
@@ -235,7 +235,7 @@ fn status_answers_as_asked() {
 }
 
 #[test]
-fn every_answer_has_one_date_by_the_sandboxs_clock() {
+fn each_answer_has_a_date_by_the_clock_of_the_sandbox() {
     let sandbox = Sandbox::start();
     let agent = agent();
     let token = access_token(&sandbox, &agent);
@@ -250,7 +250,7 @@ fn every_answer_has_one_date_by_the_sandboxs_clock() {
 }
 
 #[test]
-fn another_host_is_refused() {
+fn request_with_another_host_header_is_refused() {
     let sandbox = Sandbox::start();
     let (agent, url) = (agent(), info_url(&sandbox));
     let port = sandbox.api_url().rsplit(':').next().unwrap().to_owned();
@@ -264,18 +264,18 @@ fn another_host_is_refused() {
 }
 
 #[test]
-fn a_dropped_sandbox_answers_nothing() {
+fn dropped_sandbox_does_not_answer() {
     let agent = agent();
     let sandbox = Sandbox::start();
     let (url, token) = (info_url(&sandbox), bearer(&access_token(&sandbox, &agent)));
     drop(sandbox);
-    // The port may live on for the next sandbox, but it knows no token.
+    // The next sandbox may listen on the same port, but it does not know the token.
     let reply = try_call(&agent, "GET", &url, &[("authorization", &token)], "");
     assert!(reply.is_err() || reply.is_ok_and(|reply| reply.status != 200));
 }
 
 #[test]
-fn a_sandbox_is_shared_between_threads() {
+fn sandbox_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Sandbox>();
 }

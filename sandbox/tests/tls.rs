@@ -1,4 +1,4 @@
-//! The same over TLS.
+//! The sandbox over TLS.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn trusting_agent(ca_pem: &str) -> Agent {
 }
 
 #[test]
-fn the_steps_over_tls() {
+fn steps_work_over_tls() {
     let sandbox = Sandbox::start_tls();
     let agent = trusting_agent(&sandbox.ca_pem().unwrap());
     assert!(sandbox.token_url().starts_with("https://127.0.0.1:"));
@@ -48,7 +48,7 @@ fn the_steps_over_tls() {
 }
 
 #[test]
-fn large_bodies_pass_both_ways() {
+fn large_bodies_are_passed_on_in_both_directions() {
     let sandbox = Sandbox::start_tls();
     let agent = trusting_agent(&sandbox.ca_pem().unwrap());
     let token = bearer(&access_token(&sandbox, &agent));
@@ -59,7 +59,7 @@ fn large_bodies_pass_both_ways() {
 }
 
 #[test]
-fn certificates_that_clients_must_refuse() {
+fn each_kind_of_invalid_certificate_is_refused_by_a_client() {
     let sandbox = Sandbox::start_tls();
     let ca_pem = sandbox.ca_pem().unwrap();
     let attempt =
@@ -75,15 +75,18 @@ fn certificates_that_clients_must_refuse() {
         assert!(refused.contains(expected), "{refused}");
     }
     sandbox.set_certificate(ServerCertificate::Valid);
-    let stranger = format!("{:?}", attempt(&trusting_agent(&Sandbox::start_tls().ca_pem().unwrap())));
-    assert!(stranger.contains("UnknownIssuer") || stranger.contains("BadSignature"), "{stranger}");
+    let other_authority = format!("{:?}", attempt(&trusting_agent(&Sandbox::start_tls().ca_pem().unwrap())));
+    assert!(
+        other_authority.contains("UnknownIssuer") || other_authority.contains("BadSignature"),
+        "{other_authority}"
+    );
     assert_eq!(sandbox.total(), 0);
 
     assert_eq!(attempt(&trusting_agent(&ca_pem)).unwrap(), 401);
 }
 
 #[test]
-fn a_connection_is_kept_and_its_end_is_passed_on() {
+fn connection_is_kept_and_its_end_is_passed_on() {
     let sandbox = Sandbox::start_tls();
     let mut connection = Tls::connect(&sandbox);
     for _ in 0..3 {
@@ -103,7 +106,7 @@ fn a_connection_is_kept_and_its_end_is_passed_on() {
 }
 
 #[test]
-fn delayed_requests_wait_side_by_side_here_too() {
+fn delayed_requests_do_not_delay_others_over_tls() {
     let sandbox = Sandbox::start_tls();
     let agent = trusting_agent(&sandbox.ca_pem().unwrap());
     let token = access_token(&sandbox, &agent);
@@ -123,7 +126,7 @@ fn delayed_requests_wait_side_by_side_here_too() {
 }
 
 #[test]
-fn everything_ends_with_the_sandbox() {
+fn dropped_sandbox_closes_connections_and_removes_its_ca_file() {
     let sandbox = Sandbox::start_tls();
     let ca_file = sandbox.ca_file().unwrap();
     assert_eq!(std::fs::read_to_string(&ca_file).unwrap(), sandbox.ca_pem().unwrap());
@@ -149,7 +152,7 @@ fn request(sandbox: &Sandbox) -> String {
     format!("GET /api/info HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive\r\n\r\n", address(sandbox))
 }
 
-/// One connection, watched from below any HTTP client.
+/// A TLS connection without an HTTP client.
 struct Tls;
 
 impl Tls {

@@ -1,97 +1,150 @@
-//! Refresh token → access token (RFC 6749 6).
+//! The refresh token grant (RFC 6749 6).
 
-use ureq::http::Method;
+use std::path::PathBuf;
 
-use super::Grant;
+use super::extension_grant::{Exchange, ExtensionGrant};
+use super::grant::Grant;
+use crate::check;
+use crate::client_auth::ClientAuth;
 #[cfg(doc)]
-use crate::ErrorKind;
-use crate::endpoint::Endpoint;
-use crate::http::{Call, Repeat};
-use crate::{ClientAuth, Error, ErrorKind as Kind, Http, Secret, Token, check};
+use crate::error::ErrorKind;
+use crate::error::{Advice, Error, ErrorKind as Kind};
+use crate::secret::Known;
+use crate::secret::Secret;
+use crate::token::Token;
+use crate::transport::Transport;
+use crate::transport::given_url::GivenUrl;
+use crate::transport::retry::Repeat;
 
-/// A new access token for a refresh token.
+/// The parameters that the flow itself sends.
+const RESERVED: [&str; 1] = ["refresh_token"];
+
+/// The refresh token grant (RFC 6749 6): a new access token for a refresh token.
 ///
-/// Source: Spacebring's partners, `/oauth2/token`.
+/// As a [`Grant`] it uses the refresh token of the last token. [`CachingSource::log_in`](crate::CachingSource::log_in) or
+/// [`with_refresh_token`](Self::with_refresh_token) sets the first refresh token. If an answer has no refresh token, the old one
+/// stays in use.
 ///
-/// As a [`Grant`] it uses the refresh token of the last token; the first one comes with
-/// [`CachingSource::with_login`](crate::CachingSource::with_login) or
-/// [`with_refresh_token`](Self::with_refresh_token). An answer without a refresh token keeps the old one.
+/// Nothing is checked before [`run`](Self::run). May be shared between threads.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), keyfob::Error> {
-/// use keyfob::{CachingSource, ClientAuth, Http, flow::Refresh};
+/// use keyfob::{CachingSource, ClientAuth, Transport, flow::Refresh};
 ///
 /// # let (client_secret, token) = (String::new(), keyfob::Token::new("x", std::time::SystemTime::UNIX_EPOCH)?);
-/// let client = ClientAuth::basic("my-client-id", client_secret)?;
-/// let refresh = Refresh::new("https://auth.example.com/token", client)?;
-/// let source = CachingSource::new(Http::new(), refresh).with_login(token);
+/// let auth = ClientAuth::secret_basic("my-client", client_secret);
+/// let refresh = Refresh::new("https://auth.example.com/token", auth);
+/// let source = CachingSource::new(Transport::new(), refresh);
+/// source.log_in(token)?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Refresh {
-    endpoint: Endpoint,
-    client: ClientAuth,
-    first: Option<Secret>,
+    grant: ExtensionGrant,
+    first: Option<Known>,
     repeat: Repeat,
+    /// The service that a person logs in to, for errors.
+    service: Option<String>,
 }
 
 impl Refresh {
-    /// Checks the URL.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not https (http on loopback).
-    pub fn new(token_url: &str, client: ClientAuth) -> Result<Self, Error> {
-        Ok(Self::at(Endpoint::new("token URL", token_url)?, client))
+    /// A refresh token grant at this token URL.
+    #[must_use]
+    pub fn new(token_url: impl Into<String>, auth: ClientAuth) -> Self {
+        Self::at(GivenUrl::new("token URL", token_url), auth)
     }
 
-    pub(crate) fn at(endpoint: Endpoint, client: ClientAuth) -> Self {
-        Self { endpoint, client, first: None, repeat: Repeat::Busy }
+    pub(crate) fn at(token_url: GivenUrl, auth: ClientAuth) -> Self {
+        let grant = ExtensionGrant::at(token_url, auth, "refresh_token");
+        Self { grant, first: None, repeat: Repeat::Busy, service: None }
     }
 
-    /// Sets the refresh token for the first time, where there is no token yet. Default: none.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is empty, longer than 16 KiB or holds a control character.
-    pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Result<Self, Error> {
-        let refresh_token = refresh_token.into();
-        check::value("refresh token", refresh_token.expose())?;
-        self.first = Some(refresh_token);
-        Ok(self)
+    /// Names the service in the error that says that nobody has logged in.
+    pub(crate) fn for_service(mut self, name: &str) -> Self {
+        self.service = Some(name.to_owned());
+        self
     }
 
-    /// Also tries again when the request may have reached the server: for servers that never replace a refresh
-    /// token. One that does would take the second request for theft (RFC 9700 4.14.2). Default: only on 429, 503 and
-    /// while not a byte has been sent.
+    /// Sets the refresh token for the first renewal, where there is no token yet. Default: none.
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Self {
+        self.first = Some(Known::new(refresh_token));
+        self
+    }
+
+    /// Asks for a part of the scope that was granted (RFC 6749 6). As [`ExtensionGrant::with_scope`]. Default: no scope is sent, and
+    /// this asks for the whole scope that was granted.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
+        self.grant = self.grant.with_scope(scope);
+        self
+    }
+
+    /// As [`ExtensionGrant::with_parameter`]; `refresh_token` is refused too.
+    #[must_use]
+    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.grant = self.grant.with_parameter(name, value);
+        self
+    }
+
+    /// As [`ExtensionGrant::with_secret_parameter`]; `refresh_token` is refused too.
+    #[must_use]
+    pub fn with_secret_parameter(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.grant = self.grant.with_secret_parameter(name, value);
+        self
+    }
+
+    /// As [`ExtensionGrant::with_parameter_file`].
+    pub(crate) fn with_parameter_file(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.grant = self.grant.with_parameter_file(name, path);
+        self
+    }
+
+    /// Also tries again when the request may have reached the server. Only for servers that never replace a refresh token: a server
+    /// that does replace it would take the second request for theft (RFC 9700 4.14.2). Default: tries again only on 429 and 503, and
+    /// while no byte of the request was sent.
+    #[must_use]
     pub fn allow_repeats(mut self) -> Self {
         self.repeat = Repeat::Always;
         self
     }
 
-    /// Gets a new token for the refresh token of `previous`, or else for the first one.
+    /// Obtains a new token for the refresh token of `previous`, or else for [the first one](Self::with_refresh_token).
     ///
     /// # Errors
-    /// [`LoginRequired`](ErrorKind::LoginRequired) if there is no refresh token or the server does not know it
-    /// (any more); [`Refused`](ErrorKind::Refused) for a wrong client; network and protocol errors.
-    pub fn run(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error> {
+    /// [`LoginRequired`](ErrorKind::LoginRequired) if there is no refresh token, or if the server does not know it or no longer
+    /// accepts it. Otherwise as [`ExtensionGrant::run`].
+    pub fn run(&self, transport: &Transport, previous: &Token) -> Result<Token, Error> {
+        self.renew(transport, Some(previous))
+    }
+
+    /// Checks everything that the caller gave, as [`run`](Self::run) does.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.grant.check(&RESERVED)
+    }
+
+    fn renew(&self, transport: &Transport, previous: Option<&Token>) -> Result<Token, Error> {
         let refresh_token =
-            previous.and_then(Token::refresh_token).or(self.first.as_ref()).ok_or_else(|| {
-                let text = "there is no refresh token to renew the access token with: log in again";
+            previous.and_then(Token::refresh_token).or(self.first.as_deref()).ok_or_else(|| {
+                let text = match (&self.service, previous) {
+                    (Some(service), None) => format!(
+                        "nobody has logged in to the service `{service}` with this client and profile: log in first"
+                    ),
+                    _ => "there is no refresh token to renew the access token with: log in again".to_owned(),
+                };
                 Error::new(Kind::LoginRequired, text)
             })?;
-        let secrets: Vec<_> =
-            [Some(refresh_token), self.client.client_secret()].into_iter().flatten().collect();
-        let call = Call {
-            doing: "renew the access token",
-            endpoint: &self.endpoint,
-            method: Method::POST,
+        check::value("refresh token", refresh_token.expose())?;
+        let exchange = Exchange {
+            doing: "renew the access token at",
             repeat: self.repeat,
-            dated: false,
-            advice: "log in again",
-            secrets: &secrets,
+            comes_once: true,
+            advice: Advice::LogIn,
+            own: &[("refresh_token", refresh_token.expose())],
+            reserved: &RESERVED,
         };
-        let parameters = [("grant_type", &b"refresh_token"[..]), ("refresh_token", refresh_token.expose())];
-        let mut token = http.token(&call, &mut || Ok(self.client.payload(&parameters)))?;
-        // RFC 6749 6: both may be left out when they do not change.
+        let mut token = self.grant.exchange(transport, &exchange)?;
+        // RFC 6749 6: a server may leave out the refresh token and the scope when they do not change.
         if token.refresh_token().is_none() {
             token = token.with_refresh_token(refresh_token.clone());
         }
@@ -103,11 +156,16 @@ impl Refresh {
 }
 
 impl Grant for Refresh {
-    fn token(&self, http: &Http, previous: Option<&Token>) -> Result<Token, Error> {
-        self.run(http, previous)
+    fn token(&self, transport: &Transport, previous: Option<&Token>) -> Result<Token, Error> {
+        self.renew(transport, previous)
     }
 
     fn is_repeatable(&self) -> bool {
         self.repeat == Repeat::Always
+    }
+
+    /// True, because a server that never replaces a refresh token may begin to do so.
+    fn must_be_saved(&self) -> bool {
+        true
     }
 }

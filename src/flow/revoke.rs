@@ -1,89 +1,143 @@
-//! The end of a token (RFC 7009).
+//! Token revocation (RFC 7009).
 
 use ureq::http::Method;
 
+use super::parameters::Parameters;
+use crate::check;
+use crate::client_auth::ClientAuth;
 #[cfg(doc)]
-use crate::ErrorKind;
-use crate::clock::Deadline;
-use crate::endpoint::Endpoint;
-use crate::http::{Call, Payload, Repeat};
-use crate::wire::TokenAnswer;
-use crate::{ClientAuth, Error, Http, Secret, check};
+use crate::error::ErrorKind;
+use crate::error::{Advice, Error};
+use crate::secret::Known;
+use crate::secret::Secret;
+use crate::transport::Transport;
+use crate::transport::call::{Call, Payload};
+use crate::transport::given_url::GivenUrl;
+use crate::transport::retry::Repeat;
+use crate::transport::token_answer::TokenAnswer;
 
-/// Ends a refresh or access token.
+/// Token revocation (RFC 7009): ends a refresh or access token.
 ///
-/// Any 2xx is success, whatever its body, also for a token that the server does not know (RFC 7009 2.2). After any
-/// error the token may live on.
+/// Any 2xx is success, whatever its body, even if the server does not know the token (RFC 7009 2.2). After any error the token may
+/// still be valid.
+///
+/// Nothing is checked before [`run`](Self::run). May be shared between threads.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), keyfob::Error> {
+/// use keyfob::{ClientAuth, Transport, flow::Revoke};
+///
 /// # let (client_secret, refresh_token) = (String::new(), keyfob::Secret::default());
-/// let client = keyfob::ClientAuth::basic("my-client-id", client_secret)?;
-/// keyfob::flow::Revoke::new("https://auth.example.com/revoke", client)?.run(&keyfob::Http::new(), &refresh_token)?;
+/// let auth = ClientAuth::secret_basic("my-client", client_secret);
+/// Revoke::new("https://auth.example.com/revoke", auth).run(&Transport::new(), &refresh_token)?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Revoke {
-    endpoint: Endpoint,
+    url: GivenUrl,
+    /// The URL that is the `aud` of a JWT. Default: `url`.
+    audience: Option<GivenUrl>,
     /// `None`: the token goes into the query.
-    client: Option<ClientAuth>,
+    auth: Option<ClientAuth>,
+    parameters: Parameters,
 }
 
 impl Revoke {
-    /// With the token in the body and an authenticated client (RFC 7009 2.1).
+    /// Revocation with the token in the body and an authenticated client (RFC 7009 2.1).
     ///
-    /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the URL is not https (http on loopback).
-    pub fn new(url: &str, client: ClientAuth) -> Result<Self, Error> {
-        Ok(Self { endpoint: Endpoint::new("revocation URL", url)?, client: Some(client) })
+    /// The `aud` of [`ClientAuth::secret_jwt`] is this URL unless [`ClientAuth::with_audience`] sets another.
+    #[must_use]
+    pub fn new(url: impl Into<String>, auth: ClientAuth) -> Self {
+        Self::at(GivenUrl::new("revocation URL", url), auth)
     }
 
-    /// With the token in the query and nothing else, as Spacebring wants it: `POST …?token=…`, against RFC 7009 2.1.
-    ///
-    /// The URL with the token is shown nowhere, but proxies and servers may log it.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn in_query(url: &str) -> Result<Self, Error> {
-        Ok(Self::in_query_at(Endpoint::new("revocation URL", url)?))
+    pub(crate) fn at(url: GivenUrl, auth: ClientAuth) -> Self {
+        Self { auth: Some(auth), ..Self::in_query_at(url) }
     }
 
-    pub(crate) fn in_query_at(endpoint: Endpoint) -> Self {
-        Self { endpoint, client: None }
+    /// Sends this URL as `aud` of a JWT, unless the client authentication has another one.
+    pub(crate) fn with_default_audience(self, audience: GivenUrl) -> Self {
+        let is_used = self.auth.as_ref().is_some_and(ClientAuth::has_default_audience);
+        Self { audience: is_used.then_some(audience), ..self }
     }
 
-    /// Revokes the token. Tried up to three times on 429, 5xx and failed connections.
+    /// Revocation with the token in the query and no client authentication, as Spacebring expects it: `POST …?token=…`, against
+    /// RFC 7009 2.1.
+    ///
+    /// keyfob never shows the URL with the token, but proxies and servers may log it.
+    #[must_use]
+    pub fn in_query(url: impl Into<String>) -> Self {
+        Self::in_query_at(GivenUrl::new("revocation URL", url))
+    }
+
+    pub(crate) fn in_query_at(url: GivenUrl) -> Self {
+        Self { url, audience: None, auth: None, parameters: Parameters::default() }
+    }
+
+    /// Sends one more parameter in the body, such as `token_type_hint` (RFC 7009 2.1). May be called more than once, also with the
+    /// same name. [`run`](Self::run) refuses `token`, the names of any client authentication, and any parameter of a revocation
+    /// [in the query](Self::in_query). Default: none.
+    #[must_use]
+    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.add(name, value);
+        self
+    }
+
+    /// As [`with_parameter`](Self::with_parameter), with a value that no error and no `Debug` shows.
+    #[must_use]
+    pub fn with_secret_parameter(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.parameters.add_secret(name, value);
+        self
+    }
+
+    /// Checks everything that the caller gave but the token, as [`run`](Self::run) does.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.url.check()?;
+        self.parameters.check(&["token"])?;
+        match &self.auth {
+            Some(auth) => auth.check(),
+            None if self.parameters.is_empty() => Ok(()),
+            None => Err(Error::invalid("a revocation in the query sends no further parameters: remove them")),
+        }
+    }
+
+    /// Revokes the token. Tries up to three times, on 429, 5xx and failed connections.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the token is empty, longer than 16 KiB or holds a control
-    /// character; [`Refused`](ErrorKind::Refused) if the server says no; network errors.
-    pub fn run(&self, http: &Http, token: &Secret) -> Result<(), Error> {
+    /// [`InvalidInput`](ErrorKind::InvalidInput), before anything is sent, for the token and each setting as in
+    /// [`ExtensionGrant::run`](super::ExtensionGrant::run); [`Refused`](ErrorKind::Refused) if the server refuses; network errors.
+    pub fn run(&self, transport: &Transport, token: &Secret) -> Result<(), Error> {
+        self.check()?;
         check::value("token", token.expose())?;
-        let in_query = match self.client {
+        let (url, transport) = self.url.resolve(transport)?;
+        let (audience, transport) = self.audience.as_ref().unwrap_or(&self.url).resolve(&transport)?;
+        let (endpoint, audience) = (url.endpoint(), audience.as_str());
+        let token = Known::new(token.clone());
+        let in_query = match &self.auth {
             Some(_) => None,
-            None => Some(self.endpoint.with_secret_in_query("token", token)?),
+            None => Some(endpoint.with_secret_in_query("token", &token)?),
         };
-        let client_secret = self.client.as_ref().and_then(ClientAuth::client_secret);
-        let secrets: Vec<_> = [Some(token), client_secret].into_iter().flatten().collect();
         let call = Call {
-            doing: "revoke the token, which may live on,",
-            endpoint: in_query.as_ref().unwrap_or(&self.endpoint),
+            doing: "revoke the token, which may still be valid, at",
+            endpoint: in_query.as_ref().unwrap_or(endpoint),
             method: Method::POST,
             repeat: Repeat::Acknowledged,
-            dated: false,
-            advice: "check the URL and the client",
-            secrets: &secrets,
+            comes_once: false,
+            advice: Advice::CheckUrlAndClient,
         };
-        let deadline = Deadline::after(http.timeout());
-        let answer = http.exchange(&call, &deadline, &mut || {
-            Ok(match &self.client {
-                Some(client) => client.payload(&[("token", token.expose())]),
-                None => Payload::default(),
-            })
-        })?;
-        if answer.is_success() {
-            return Ok(());
-        }
-        Err(answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref()))
+        transport.ask(
+            &call,
+            &mut |now| {
+                let Some(auth) = &self.auth else { return Ok(Payload::default()) };
+                self.parameters.request(auth, &[("token", token.expose())], now, audience)
+            },
+            &|answer, _| {
+                if answer.is_success() {
+                    Ok(())
+                } else {
+                    Err(answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref()))
+                }
+            },
+        )
     }
 }

@@ -1,6 +1,6 @@
-// A checking allocator, for LD_PRELOAD with glibc: each block that is given back is searched for the pieces that
-// CHECKING_PIECES names, in hexadecimal and parted by commas. At its end the program tells how many blocks held one, and where the
-// first few were freed.
+// A checking allocator for LD_PRELOAD with glibc. It searches each freed block for the pieces in
+// CHECKING_PIECES, in hexadecimal and separated by commas. At exit it prints how many blocks contained one,
+// and where the first few were freed.
 
 #define _GNU_SOURCE
 #include <execinfo.h>
@@ -24,7 +24,7 @@ __attribute__((constructor)) static void start(void) {
     const char *at = getenv("CHECKING_PIECES");
     void *frames[1];
     unsigned byte;
-    // It allocates when it is called first.
+    // `backtrace` allocates at its first call.
     backtrace(frames, 1);
     for (; at != NULL && *at != 0 && count < MOST; at++) {
         for (; sscanf(at, "%2x", &byte) == 1 && lengths[count] < LONGEST; at += 2) {
@@ -69,7 +69,7 @@ void free(void *block) {
     __libc_free(block);
 }
 
-// Always somewhere else, so that what is left behind is seen.
+// Always moves the block, so that the old place is checked.
 void *realloc(void *block, size_t size) {
     void *other;
     size_t before;

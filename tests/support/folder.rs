@@ -1,4 +1,4 @@
-//! A folder of its own for a test.
+//! A temporary folder for a test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use keyfob::FileStore;
 
-/// A folder of its own for a test, gone at its end.
+/// A temporary folder for a test, removed when dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -20,7 +20,7 @@ impl Folder {
         Self(path)
     }
 
-    /// A token store in it, whose folder is not made yet.
+    /// A token store in this folder. Its own folder does not exist yet.
     pub fn store(&self) -> FileStore {
         FileStore::new(self.0.join("keyfob"))
     }
@@ -35,14 +35,14 @@ impl Folder {
         path
     }
 
-    /// A pipe that nobody writes to.
+    /// Makes a pipe that nothing writes to.
     pub fn pipe(&self, name: &str) -> PathBuf {
         let path = self.join(name);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
     }
 
-    /// What is in it, sorted.
+    /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

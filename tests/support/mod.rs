@@ -1,4 +1,4 @@
-//! A raw server on loopback that does what a script says, right or wrong, and what several test files need.
+//! A server on loopback that follows a script, right or wrong, and helpers of several test files.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "the server and what is measured run on the machine's clock")]
@@ -14,33 +14,35 @@ use std::time::{Duration, Instant, SystemTime};
 
 use keyfob::{Error, ErrorKind, Token, TokenSource};
 
-/// What a server does on one connection. After the last step it closes.
+/// A step of a server on one connection. After the last step it closes.
 #[derive(Clone)]
 pub enum Step {
     /// Reads one request.
     Read,
+    /// Reads the header section of a request, and leaves the rest unread.
+    ReadHead,
     Send(Vec<u8>),
-    /// Sends a byte each so often.
+    /// Sends one byte at a time, with this pause.
     Drip(Vec<u8>, Duration),
-    /// Sends the first, then the second over and over.
+    /// Sends the first text once, then the second again and again.
     Flood(Vec<u8>, Vec<u8>),
     Pause(Duration),
-    /// Waits for others to come this far.
+    /// Waits until other connections reach this step.
     Meet(Arc<Barrier>),
-    /// Says no more and keeps the connection.
+    /// Sends nothing and keeps the connection open.
     Hold,
-    /// Closes with a request unread, which makes it a reset.
+    /// Closes while a request is unread, which causes a reset.
     Reset,
-    /// Answers each request until the client is done.
+    /// Answers each request until the client closes.
     Serve(Arc<Answer>),
 }
 
 pub type Answer = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The number of the connection, from 0.
+    /// The number of the connection, counted from 0.
     pub connection: usize,
     /// Request line and header fields.
     pub head: String,
@@ -64,7 +66,7 @@ impl Request {
         pairs.find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
-    /// The request at the start of `bytes` and its length there, once it is whole.
+    /// Returns the request at the start of `bytes` and its length, once it is complete.
     fn parse(connection: usize, bytes: &[u8]) -> Option<(Self, usize)> {
         let head_len = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
@@ -90,7 +92,7 @@ struct Shared {
     open: Mutex<Vec<Weak<TcpStream>>>,
 }
 
-/// Stops by itself when dropped.
+/// A scripted server. It stops when dropped.
 pub struct Server {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -98,12 +100,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Plays the script that is made for each connection from its number, from 0.
+    /// Makes a script for each connection from its number, counted from 0.
     pub fn scripted(script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), Duration::ZERO, Box::new(script))
     }
 
-    /// Answers every request, on connections that are kept.
+    /// Answers every request, and keeps the connections.
     pub fn answering(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let answer: Arc<Answer> = Arc::new(answer);
         Self::scripted(move |_| vec![Step::Serve(answer.clone())])
@@ -144,12 +146,12 @@ impl Server {
         self.addr.port()
     }
 
-    /// How many connections came.
+    /// The number of connections.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
 
-    /// The requests that were read.
+    /// The requests received.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).clone()
     }
@@ -160,7 +162,7 @@ impl Drop for Server {
         self.shared.stop.store(true, SeqCst);
         let acceptor = self.acceptor.take().expect("it runs until now");
         while !acceptor.is_finished() {
-            // Wakes `accept`.
+            // Ends `accept`.
             let _ = TcpStream::connect(self.addr);
             thread::sleep(Duration::from_millis(1));
         }
@@ -203,11 +205,11 @@ impl Shared {
 
 struct Connection {
     number: usize,
-    /// No other strong reference, so that dropping it closes.
+    /// There is no other strong reference, so dropping this one closes the connection.
     stream: Arc<TcpStream>,
     shared: Arc<Shared>,
     unread: Vec<u8>,
-    /// The client is gone, or the server.
+    /// The client or the server has ended.
     stopped: bool,
 }
 
@@ -219,6 +221,17 @@ impl Connection {
         match step {
             Step::Read => {
                 self.read();
+            }
+            Step::ReadHead => {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if !matches!((&*self.stream).read(&mut byte), Ok(1)) {
+                        self.stopped = true;
+                        break;
+                    }
+                    head.extend(byte);
+                }
             }
             Step::Send(bytes) => self.send(&bytes),
             Step::Drip(bytes, every) => {
@@ -276,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// Records a request, and leaves it unread.
+    /// Records a request without reading its body.
     fn peek(&mut self) {
         let mut buffer = vec![0; 256 * 1024];
         let mut seen = 0;
@@ -293,19 +306,19 @@ impl Connection {
     }
 }
 
-/// A listener whose queue is full: a new connection gets no answer at all.
+/// A listener whose accept queue is full: a new connection receives no answer.
 pub struct FullBacklog {
     listener: TcpListener,
     _queued: Vec<TcpStream>,
 }
 
 impl FullBacklog {
-    /// `None` if the queue of this system cannot be filled.
+    /// `None` if the queue cannot be filled on this system.
     pub fn new() -> Option<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let mut queued = Vec::new();
-        // One that got no answer may have been unlucky, two were not.
+        // One connection without an answer may be chance, two are not.
         let mut unanswered = 0;
         while unanswered < 2 {
             match TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
@@ -347,7 +360,7 @@ pub fn token(text: &str) -> Token {
     Token::new(text, SystemTime::UNIX_EPOCH).unwrap()
 }
 
-/// Always the same token.
+/// A source that always gives the same token.
 pub struct Fixed(pub &'static str);
 
 impl TokenSource for Fixed {
@@ -358,22 +371,21 @@ impl TokenSource for Fixed {
     fn invalidate(&self, _: &Token) {}
 }
 
-/// Runs an ignored test of the same file in a process of its own, with its output to be read.
+/// Runs an ignored test of the same file in a process of its own, and returns its output.
 pub fn child(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
     command
 }
 
-/// What a call returned and how long it took, less the time for which the machine stood still.
+/// Returns the result of a call and how long it took, without the time for which the machine stood still.
 pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let (start, lag) = (Instant::now(), lag());
     let result = call();
     (result, start.elapsed().saturating_sub(self::lag().saturating_sub(lag)))
 }
 
-/// How much later than it should have a thread that only sleeps has woken up, all in all: a measure of how busy the
-/// machine is with other things.
+/// The total delay with which a thread that only sleeps has woken up. It measures how busy the machine is.
 fn lag() -> Duration {
     const NAP: Duration = Duration::from_millis(5);
     static LAG: AtomicU64 = AtomicU64::new(0);
@@ -391,11 +403,11 @@ fn lag() -> Duration {
     Duration::from_micros(LAG.load(SeqCst))
 }
 
-/// Runs each case on a thread of its own, eight at a time: most of them wait.
+/// Runs each case on a thread of its own, sixteen at a time, because most of them wait.
 pub fn in_parallel<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..cases.len().min(16) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, SeqCst)) {
                     run(case);
@@ -405,7 +417,7 @@ pub fn in_parallel<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
     });
 }
 
-/// A line of `/proc/self/status`, in KiB.
+/// Returns a line of `/proc/self/status`, in KiB.
 pub fn memory(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();

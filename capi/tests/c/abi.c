@@ -1,4 +1,4 @@
-// The signatures that are fixed, the numbers that are fixed, and the version.
+// Checks the fixed signatures, the fixed numbers, and the version.
 
 #include "check.h"
 
@@ -32,6 +32,7 @@ static const struct {
     {14, "KEYFOB_STOPPED"},
     {15, "KEYFOB_FORKED"},
     {16, "KEYFOB_PANIC"},
+    {17, "KEYFOB_RANDOM"},
 };
 
 int main(void) {
@@ -40,11 +41,11 @@ int main(void) {
     CHECK(strcmp(VERSION(), KEYFOB_VERSION) == 0);
     CHECK(sizeof(keyfob_status) == 4 && sizeof(keyfob_error) == 16 + 64 + 1024);
     CHECK(sizeof(keyfob_token) == 6 * sizeof(size_t) + 16);
-    for (number = 0; number <= KEYFOB_PANIC; number++) {
+    for (number = 0; number <= KEYFOB_RANDOM; number++) {
         CHECK(STATUSES[number].number == number);
         CHECK(strcmp(keyfob_status_name(number), STATUSES[number].name) == 0);
     }
-    for (number = KEYFOB_PANIC + 1; number < 100; number++) {
+    for (number = KEYFOB_RANDOM + 1; number < 100; number++) {
         CHECK(strcmp(keyfob_status_name(number), "unknown status") == 0);
     }
     CHECK(strcmp(keyfob_status_name(-1), "unknown status") == 0);

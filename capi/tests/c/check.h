@@ -1,4 +1,4 @@
-// What the tests in C have in common. Everything fits C99 and C++.
+// Helpers for the tests in C. Everything is valid C99 and C++.
 
 #ifndef CHECK_H
 #define CHECK_H
@@ -9,7 +9,7 @@
 
 #include "keyfob.h"
 
-// What the last call that failed said.
+// The error of the last failed call.
 static keyfob_error error;
 
 #define CHECK(condition)                                                          \
@@ -20,7 +20,7 @@ static keyfob_error error;
         }                                                                         \
     } while (0)
 
-// The call returns this status, and a failure is described.
+// Checks that the call returns this status, and that a failure is described.
 #define IS(expected, call)                                                                     \
     do {                                                                                       \
         memset(&error, 0x55, sizeof error);                                                    \
@@ -53,30 +53,64 @@ static inline const char *env(const char *name) {
     return value;
 }
 
-// Settings that point at the sandbox.
-static inline keyfob_options *sandbox_options(void) {
+// Options for every service of the sandbox.
+static inline keyfob_options *trusting_options(void) {
     keyfob_options *options;
     OK(keyfob_options_new(&options, &error));
-    if (getenv("SPATIAFI_AUTH_URL")) {
-        OK(keyfob_options_set_auth_url(options, TEXT(env("SPATIAFI_AUTH_URL")), &error));
-    }
     if (getenv("KEYFOB_CA_FILE")) {
-        OK(keyfob_options_set_ca_file(options, TEXT(env("KEYFOB_CA_FILE")), &error));
+        OK(keyfob_options_set_text(options, TEXT("ca_file"), TEXT(env("KEYFOB_CA_FILE")), &error));
     }
     return options;
 }
 
-// A client of SpatiaFi at the sandbox. Frees the settings.
+// Options for the sandbox's SpatiaFi.
+static inline keyfob_options *sandbox_options(void) {
+    keyfob_options *options = trusting_options();
+    if (getenv("SPATIAFI_AUTH_URL")) {
+        OK(keyfob_options_set_text(options, TEXT("auth_url"), TEXT(env("SPATIAFI_AUTH_URL")), &error));
+    }
+    return options;
+}
+
+// A SpatiaFi client for the sandbox. Frees the options.
 static inline keyfob_client *spatiafi(keyfob_options *options) {
     keyfob_client *client;
-    OK(keyfob_options_set_api_url(options, TEXT(env("SPATIAFI_API_URL")), &error));
+    OK(keyfob_options_set_text(options, TEXT("api_url"), TEXT(env("SPATIAFI_API_URL")), &error));
     OK(keyfob_spatiafi_new(TEXT(env("SPATIAFI_CLIENT_ID")), TEXT(env("SPATIAFI_CLIENT_SECRET")), options,
                            &client, &error));
     keyfob_options_free(options);
     return client;
 }
 
-// The access token, in one of four places by turns.
+// Sets what a client of Spacebring needs, and makes it. `options` may be NULL.
+static inline keyfob_status spacebring_new(const char *auth, const char *id, size_t id_len, const char *secret,
+                                           size_t secret_len, const char *redirect, size_t redirect_len,
+                                           keyfob_options *options, keyfob_client **out, keyfob_error *error_of) {
+    keyfob_options *own = options;
+    keyfob_status status = options == NULL ? keyfob_options_new(&own, error_of) : KEYFOB_OK;
+    if (status == KEYFOB_OK) status = keyfob_options_set_text(own, TEXT("auth"), TEXT(auth), error_of);
+    if (status == KEYFOB_OK) status = keyfob_options_set_text(own, TEXT("client_id"), id, id_len, error_of);
+    if (status == KEYFOB_OK) status = keyfob_options_set_text(own, TEXT("client_secret"), secret, secret_len, error_of);
+    if (status == KEYFOB_OK)
+        status = keyfob_options_set_text(own, TEXT("redirect_uri"), redirect, redirect_len, error_of);
+    if (status == KEYFOB_OK) status = keyfob_client_new(TEXT("spacebring"), own, out, error_of);
+    if (options == NULL) keyfob_options_free(own);
+    return status;
+}
+
+// A client of Spacebring with HTTP Basic, and one whose users log in.
+static inline keyfob_status customer_new(const char *id, size_t id_len, const char *secret, size_t secret_len,
+                                         keyfob_options *options, keyfob_client **out, keyfob_error *error_of) {
+    return spacebring_new("basic", id, id_len, secret, secret_len, NULL, 0, options, out, error_of);
+}
+
+static inline keyfob_status partner_new(const char *id, size_t id_len, const char *secret, size_t secret_len,
+                                        const char *redirect, size_t redirect_len, keyfob_options *options,
+                                        keyfob_client **out, keyfob_error *error_of) {
+    return spacebring_new("oauth2", id, id_len, secret, secret_len, redirect, redirect_len, options, out, error_of);
+}
+
+// Reads the access token, in one of four ways in turn.
 static inline const char *token_of(keyfob_client *client) {
     static char places[4][4096];
     static int turn;
@@ -87,7 +121,7 @@ static inline const char *token_of(keyfob_client *client) {
     return place;
 }
 
-// Gathers a body.
+// Collects a body.
 typedef struct {
     char data[65536];
     size_t len;
@@ -105,6 +139,12 @@ static inline int gather(const char *data, size_t len, void *user) {
     body->len += len;
     body->data[body->len] = 0;
     return 0;
+}
+
+// Makes a GET request.
+static inline keyfob_status get_answer(keyfob_client *client, const char *url, size_t len, keyfob_body_fn on_body,
+                                       void *user, int *http_status, keyfob_error *error_of) {
+    return keyfob_request(client, "GET", 3, url, len, NULL, 0, NULL, 0, on_body, user, http_status, error_of);
 }
 
 #endif

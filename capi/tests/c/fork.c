@@ -1,5 +1,5 @@
-// A fork in between: the parent goes on, the child gets a clear status for what is the parent's, and can make its own. And a
-// thread that is cancelled in between: it ends after the call.
+// After a fork the parent continues, and the child receives a clear status for the parent's handles and can
+// make its own. A thread that is cancelled during a call ends after the call.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -23,9 +23,10 @@ static void refused(keyfob_client *client, keyfob_login *login) {
     IS(KEYFOB_FORKED, keyfob_access_token(client, 0, buf, sizeof buf, &len, &error));
     IS(KEYFOB_FORKED, keyfob_invalidate(client, NULL, 0, &error));
     IS(KEYFOB_FORKED, keyfob_refresh(client, &error));
-    IS(KEYFOB_FORKED, keyfob_get(client, TEXT("/"), gather, none, NULL, &error));
+    IS(KEYFOB_FORKED, get_answer(client, TEXT("/"), gather, none, NULL, &error));
     if (login != NULL) {
         IS(KEYFOB_FORKED, keyfob_login_url(login, buf, sizeof buf, &len, &error));
+        IS(KEYFOB_FORKED, keyfob_login_one_time_url(login, buf, sizeof buf, &len, &error));
         IS(KEYFOB_FORKED, keyfob_login_wait(login, 0, &error));
         keyfob_login_free(login);
     }
@@ -36,7 +37,8 @@ static void refused(keyfob_client *client, keyfob_login *login) {
 static keyfob_status cancelled_call = KEYFOB_PANIC;
 
 static void *to_be_cancelled(void *client) {
-    // Nothing on the stack: AddressSanitizer does not see that a thread which is cancelled leaves it.
+    // The buffer is static, because AddressSanitizer does not notice when a cancelled thread leaves its
+    // stack.
     cancelled_call = keyfob_refresh((keyfob_client *)client, NULL);
     for (;;) {
         pause();
@@ -55,8 +57,8 @@ int main(void) {
     static gathered body;
     const char *path = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
     const char *token = token_of(client);
-    OK(keyfob_get(client, TEXT(path), gather, &body, NULL, &error));
-    OK(keyfob_spacebring_partner_new(TEXT("i"), TEXT("s"), TEXT("http://127.0.0.1:0/"), NULL, &partner, &error));
+    OK(get_answer(client, TEXT(path), gather, &body, NULL, &error));
+    OK(partner_new(TEXT("i"), TEXT("s"), TEXT("http://127.0.0.1:0/"), NULL, &partner, &error));
     OK(keyfob_login_start(partner, TEXT("a"), &login, &error));
 
     pid_t child = fork();
@@ -66,24 +68,24 @@ int main(void) {
         own = spatiafi(sandbox_options());
         CHECK(strcmp(token_of(own), token) != 0);
         memset(&body, 0, sizeof body);
-        OK(keyfob_get(own, TEXT(path), gather, &body, NULL, &error));
-        // And so on, in its own child.
+        OK(get_answer(own, TEXT(path), gather, &body, NULL, &error));
+        // The same in a child of the child.
         child = fork();
         if (child == 0) {
             refused(own, NULL);
             _exit(0);
         }
         ends_well(child);
-        OK(keyfob_get(own, TEXT(path), gather, &body, NULL, &error));
+        OK(get_answer(own, TEXT(path), gather, &body, NULL, &error));
         keyfob_client_free(own);
         _exit(0);
     }
     ends_well(child);
     CHECK(strcmp(token_of(client), token) == 0);
     memset(&body, 0, sizeof body);
-    OK(keyfob_get(client, TEXT(path), gather, &body, NULL, &error));
+    OK(get_answer(client, TEXT(path), gather, &body, NULL, &error));
 
-    // While another thread holds what there is to hold: the answers come slowly from here on.
+    // Another thread holds all locks from here on: the server answers slowly.
     pthread_t thread;
     int i;
     CHECK(pthread_create(&thread, NULL, slow, client) == 0);
@@ -104,7 +106,8 @@ int main(void) {
 
     void *result = NULL;
     CHECK(pthread_create(&thread, NULL, to_be_cancelled, client) == 0);
-    // It is cancelled before the call, or in it: the answer takes its time. Either way it ends at `pause`.
+    // The thread is cancelled before the call or during it, since the answer takes time. In both cases it
+    // ends at `pause`.
     CHECK(pthread_cancel(thread) == 0);
     CHECK(pthread_join(thread, &result) == 0);
     CHECK(result == PTHREAD_CANCELED && cancelled_call == KEYFOB_OK);

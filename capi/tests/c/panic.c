@@ -1,4 +1,5 @@
-// A panic inside ends a call, and not the program. Against a library that is built with the feature `test-panic`.
+// A panic inside a call ends the call and not the program. Needs a library that was built with the feature
+// `test-panic`.
 
 #include "check.h"
 

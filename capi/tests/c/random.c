@@ -1,10 +1,11 @@
-// Calls with random input: a program, as many rounds as ROUNDS says, or with FUZZ the target `c_abi` of fuzz/. Whatever comes in, a
-// status comes out, described, and nothing else is touched: texts and buffers have exactly their size, so that a sanitizer or
-// valgrind sees each byte too far. Nothing is sent: no client here has both a token to renew and a server.
+// Makes calls with random input. As a program it runs ROUNDS rounds; with FUZZ it is the fuzz target `c_abi`.
+// Every call must return a described status and change nothing else. Texts and buffers have exactly their
+// size, so that a sanitizer or valgrind sees each byte beyond. Nothing is sent, because no client here has
+// both a token to renew and a server. No command is run, because `allow_commands` is never set.
 
 #include "check.h"
 
-// What a round is made of. When it is used up, zeros follow.
+// The random bytes of a round. Once they are used up, zeros follow.
 static const uint8_t *input;
 static size_t left;
 
@@ -20,7 +21,7 @@ static size_t below(size_t most) {
     return (size_t)(dice(most > 256 ? 2 : 1) % most);
 }
 
-// A text on the heap, of exactly its size, and now and then none or one with a length that cannot be.
+// A text on the heap of exactly its size; sometimes NULL, or one with an impossible length.
 typedef struct {
     char *bytes;
     size_t len;
@@ -30,7 +31,8 @@ static text random_text(void) {
     static const char *const likely[] = {
         "http://127.0.0.1:0/callback", "https://app.example/callback", "https://api.example", "http://[::1]:0/", "app:/callback",
         "0f8fad5b-d9cb-469f-a165-70867728950e", "locations.readonly", "a b", "client", "0123456789abcdef0123456789abcdef",
-        "default", "env", "http://proxy.example:3128", "https://app.example/callback?code=a&state=b", "",
+        "client_credentials", "authorization_code", "device_code", "basic", "urn:example:grant", "acme", "spatiafi", "none",
+        "client_secret_post", "pkce", "default", "env", "http://proxy.example:3128", "https://app.example/callback?code=a&state=b", "",
     };
     text made = {NULL, 0};
     const char *from = likely[below(sizeof likely / sizeof *likely)];
@@ -72,48 +74,81 @@ static void drop(text *one) {
     free(one->bytes);
 }
 
-// A status that has a name, and its description.
-static keyfob_status checked(keyfob_status status, const keyfob_error *told) {
+// The status has a name and a description.
+static keyfob_status checked(keyfob_status status, const keyfob_error *error) {
     CHECK(strcmp(keyfob_status_name((int)status), "unknown status") != 0);
     CHECK(status != KEYFOB_PANIC);
     if (status != KEYFOB_OK) {
-        CHECK(told->status == status && told->message[0] != 0);
-        CHECK(memchr(told->message, 0, sizeof told->message) != NULL);
-        CHECK(memchr(told->oauth_error, 0, sizeof told->oauth_error) != NULL);
+        CHECK(error->status == status && error->message[0] != 0);
+        CHECK(memchr(error->message, 0, sizeof error->message) != NULL);
+        CHECK(memchr(error->oauth_error, 0, sizeof error->oauth_error) != NULL);
     }
     return status;
 }
 
 typedef keyfob_status (*reader)(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error);
 
-static keyfob_status read_authorization(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
-    return keyfob_authorization((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, told);
+static keyfob_status read_authorization(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_authorization((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, error);
 }
 
-static keyfob_status read_token(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
-    return keyfob_access_token((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, told);
+static keyfob_status read_token(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_access_token((keyfob_client *)handle, (uint32_t)below(3), buf, cap, len, error);
 }
 
-static keyfob_status read_warning(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
-    return keyfob_warning((keyfob_client *)handle, buf, cap, len, told);
+static keyfob_status read_warning(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_warning((keyfob_client *)handle, buf, cap, len, error);
 }
 
-static keyfob_status read_api_url(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
-    return keyfob_api_url((keyfob_client *)handle, buf, cap, len, told);
+static keyfob_status read_api_url(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_api_url((keyfob_client *)handle, buf, cap, len, error);
 }
 
-static keyfob_status read_login_url(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *told) {
-    return keyfob_login_url((keyfob_login *)handle, buf, cap, len, told);
+static keyfob_status read_login_url(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_login_url((keyfob_login *)handle, buf, cap, len, error);
 }
 
-// Into a buffer that may be too small, and then into one of the size that was asked for.
+static keyfob_status read_user_code(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_login_user_code((keyfob_login *)handle, buf, cap, len, error);
+}
+
+static keyfob_status read_verification_uri(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_login_verification_uri((keyfob_login *)handle, buf, cap, len, error);
+}
+
+static keyfob_status introspect(void *handle, char *buf, size_t cap, size_t *len, keyfob_error *error) {
+    return keyfob_introspect((keyfob_client *)handle, buf, cap, len, error);
+}
+
+// Counts down, and ends the call at 0.
+static int take_header(const char *name, size_t name_len, const char *value, size_t value_len, void *user) {
+    size_t *most = (size_t *)user;
+    CHECK(*most > 0 && name != NULL && name_len > 0 && (value != NULL || value_len == 0));
+    return --*most == 0;
+}
+
+// Returns whether the callback has received as many headers as it accepts.
+static keyfob_status read_headers(keyfob_client *client) {
+    keyfob_error error;
+    size_t most = 1 + below(3);
+    keyfob_status status = checked(keyfob_headers(client, (uint32_t)below(3), take_header, &most, &error), &error);
+    CHECK((status == KEYFOB_STOPPED) == (most == 0));
+    CHECK(checked(keyfob_headers(client, 0, NULL, &most, &error), &error) == KEYFOB_NULL_POINTER);
+    return status;
+}
+
+static void take_record(int level, const char *text, size_t len, void *user) {
+    CHECK(level >= 1 && level <= 4 && text != NULL && memchr(text, 0, len) == NULL && user == &left);
+}
+
+// Writes to a buffer that may be too small, and then to one of the requested size.
 static void read_into(reader what, void *handle) {
-    keyfob_error told;
+    keyfob_error error;
     size_t cap = below(4) == 0 ? below(400) : below(40), len = 12345, i;
     char *buf = (char *)malloc(cap > 0 ? cap : 1);
     CHECK(buf != NULL);
     memset(buf, 0x55, cap);
-    keyfob_status status = checked(what(handle, buf, cap, &len, &told), &told);
+    keyfob_status status = checked(what(handle, buf, cap, &len, &error), &error);
     if (status == KEYFOB_OK) {
         CHECK(len < cap && buf[len] == 0);
     } else {
@@ -127,7 +162,7 @@ static void read_into(reader what, void *handle) {
         buf = (char *)malloc(len);
         CHECK(buf != NULL);
         cap = len;
-        CHECK(checked(what(handle, buf, cap, &len, &told), &told) == KEYFOB_OK && len == cap - 1);
+        CHECK(checked(what(handle, buf, cap, &len, &error), &error) == KEYFOB_OK && len == cap - 1);
         free(buf);
     } else if (status != KEYFOB_OK) {
         CHECK(len == 12345);
@@ -135,36 +170,68 @@ static void read_into(reader what, void *handle) {
 }
 
 static keyfob_options *random_options(void) {
-    typedef keyfob_status (*setter)(keyfob_options *, const char *, size_t, keyfob_error *);
-    static const setter setters[] = {
-        keyfob_options_set_store,      keyfob_options_set_profile,       keyfob_options_set_proxy,
-        keyfob_options_set_user_agent, keyfob_options_set_network_id,    keyfob_options_set_api_url,
-        keyfob_options_set_auth_url,   keyfob_options_set_token_url,     keyfob_options_set_authorize_url,
-        keyfob_options_set_revoke_url, keyfob_options_set_ca_file,
+    // Only the store would leave a file behind.
+    static const char *const keys[] = {
+        "profile",  "proxy",     "user_agent",    "network_id",     "api_url", "auth_url",
+        "token_url", "authorize_url", "revocation_url", "ca_file", "without", "introspection_url", "client_auth",
+        "device_authorization_url", "scope", "redirect_uri", "headers.x-api-key", "headers.X-Api-Key", "headers.",
+        "header_files.x-a", "parameters.audience", "parameter_files.a", "client_secret_file", "client_secret_cmd",
+        "assertion_file", "client_cert_file", "client_key_file", "auth", "client_secret",
     };
+    static const char *const numbers[] = {"connect_timeout_ms", "timeout_ms", "request_timeout_ms", "rate"};
     keyfob_options *options = NULL;
-    keyfob_error told;
+    keyfob_error error;
     size_t count = below(4);
-    CHECK(keyfob_options_new(&options, &told) == KEYFOB_OK);
+    CHECK(keyfob_options_new(&options, &error) == KEYFOB_OK);
     while (count-- > 0) {
         text value = random_text();
-        // The store is the only one that would leave something behind.
-        setter set = setters[1 + below(sizeof setters / sizeof *setters - 1)];
-        checked(set(options, value.bytes, value.len, &told), &told);
+        text key = random_text();
+        const char *known = keys[below(sizeof keys / sizeof *keys)];
+        checked(keyfob_options_set_text(options, known, strlen(known), value.bytes, value.len, &error), &error);
+        checked(keyfob_options_set_text(options, key.bytes, key.len, value.bytes, value.len, &error), &error);
+        known = numbers[below(sizeof numbers / sizeof *numbers)];
+        checked(keyfob_options_set_number(options, known, strlen(known), ((int64_t)below(3) - 1) * 5000000000, &error), &error);
+        checked(keyfob_options_set_number(options, key.bytes, key.len, (int64_t)dice(8), &error), &error);
+        checked(keyfob_options_set_flag(options, known, strlen(known), 1, &error), &error);
+        CHECK(checked(keyfob_options_set_flag(options, TEXT("allow_commands"), 0, &error), &error) == KEYFOB_OK);
+        if (key.len != 14 || key.bytes == NULL || memcmp(key.bytes, "allow_commands", 14) != 0) {
+            CHECK(checked(keyfob_options_set_flag(options, key.bytes, key.len, 1, &error), &error) != KEYFOB_OK);
+        }
+        drop(&key);
         drop(&value);
     }
     return options;
 }
 
+// Sets what a service with this grant needs.
+static void complete(keyfob_options *options, const char *grant) {
+    keyfob_error error;
+    const char *own = strcmp(grant, "authorization_code") == 0 ? "authorize_url"
+        : strcmp(grant, "device_code") == 0                    ? "device_authorization_url"
+                                                               : "api_url";
+    CHECK(keyfob_options_set_text(options, TEXT("grant"), TEXT(grant), &error) == KEYFOB_OK);
+    CHECK(keyfob_options_set_text(options, TEXT("client_id"), TEXT("id"), &error) == KEYFOB_OK);
+    CHECK(keyfob_options_set_text(options, TEXT("client_secret"), TEXT("secret"), &error) == KEYFOB_OK);
+    CHECK(keyfob_options_set_text(options, TEXT("api_url"), TEXT("https://api.example"), &error) == KEYFOB_OK);
+    CHECK(keyfob_options_set_text(options, TEXT(own), TEXT("https://as.example"), &error) == KEYFOB_OK);
+    if (strcmp(grant, "basic") != 0) {
+        CHECK(keyfob_options_set_text(options, TEXT("token_url"), TEXT("https://as.example"), &error) == KEYFOB_OK);
+    }
+}
+
 static void log_in(keyfob_client *client) {
     keyfob_login *login = NULL;
-    keyfob_error told;
+    int is_done = 12345;
+    keyfob_error error;
     text scopes = random_text();
-    if (checked(keyfob_login_start(client, scopes.bytes, scopes.len, &login, &told), &told) == KEYFOB_OK) {
+    if (checked(keyfob_login_start(client, scopes.bytes, scopes.len, &login, &error), &error) == KEYFOB_OK) {
         text callback = random_text();
         read_into(read_login_url, login);
-        // The right `state` is in no random text, so no code is ever sent.
-        CHECK(checked(keyfob_login_finish(login, callback.bytes, callback.len, &told), &told) != KEYFOB_OK);
+        read_into(read_user_code, login);
+        read_into(read_verification_uri, login);
+        CHECK(checked(keyfob_login_poll(login, &is_done, &error), &error) == KEYFOB_INVALID_INPUT && is_done == 12345);
+        // No random text contains the right `state`, so no code is ever sent.
+        CHECK(checked(keyfob_login_finish(login, callback.bytes, callback.len, &error), &error) != KEYFOB_OK);
         drop(&callback);
         keyfob_login_free(login);
     } else {
@@ -175,8 +242,8 @@ static void log_in(keyfob_client *client) {
 
 static void restore(keyfob_client *client) {
     text access = random_text(), refresh = random_text(), scope = random_text();
-    keyfob_error told;
-    // No expiry: it is not renewed.
+    keyfob_error error;
+    // A token without expiry is not renewed.
     keyfob_token token;
     token.access_token = access.bytes;
     token.access_token_len = access.len;
@@ -186,9 +253,10 @@ static void restore(keyfob_client *client) {
     token.scope_len = scope.len;
     token.expires_at = 0;
     token.obtained_at = (int64_t)dice(8);
-    if (checked(keyfob_spacebring_restore(client, &token, &told), &told) == KEYFOB_OK) {
+    if (checked(keyfob_restore(client, &token, &error), &error) == KEYFOB_OK) {
         read_into(read_authorization, client);
         read_into(read_token, client);
+        read_headers(client);
     }
     drop(&access);
     drop(&refresh);
@@ -200,14 +268,28 @@ static int never_read(const char *data, size_t len, void *user) {
     return 1;
 }
 
-// Of a partner that nobody has logged in to.
+// A partner without a login.
 static void too_early(keyfob_client *client, const text *url) {
-    keyfob_error told;
+    keyfob_error error;
     int http_status = 12345;
-    CHECK(checked(keyfob_get(client, url->bytes, url->len, never_read, NULL, &http_status, &told), &told) != KEYFOB_OK);
+    text method = random_text(), body = random_text(), type = random_text();
+    CHECK(checked(get_answer(client, url->bytes, url->len, never_read, NULL, &http_status, &error), &error) != KEYFOB_OK);
+    CHECK(checked(keyfob_request(client, method.bytes, method.len, url->bytes, url->len, body.bytes, body.len, type.bytes,
+                                 type.len, never_read, NULL, &http_status, &error), &error) != KEYFOB_OK);
+    drop(&method);
+    drop(&body);
+    drop(&type);
     CHECK(http_status == 12345);
-    CHECK(checked(keyfob_refresh(client, &told), &told) == KEYFOB_LOGIN_REQUIRED);
-    CHECK(checked(keyfob_spacebring_revoke(client, &told), &told) == KEYFOB_LOGIN_REQUIRED);
+    CHECK(checked(keyfob_refresh(client, &error), &error) == KEYFOB_LOGIN_REQUIRED);
+    CHECK(read_headers(client) == KEYFOB_LOGIN_REQUIRED);
+}
+
+// Without a token nothing is sent.
+static void without_a_token(keyfob_client *client) {
+    keyfob_error error;
+    keyfob_status status = checked(keyfob_revoke(client, &error), &error);
+    CHECK(status == KEYFOB_INVALID_INPUT || status == KEYFOB_LOGIN_REQUIRED || status == KEYFOB_NO_CREDENTIALS);
+    read_into(introspect, client);
 }
 
 static int round_of_calls(const uint8_t *bytes, size_t len) {
@@ -215,42 +297,71 @@ static int round_of_calls(const uint8_t *bytes, size_t len) {
     left = len;
     keyfob_options *options = below(4) == 0 ? NULL : random_options();
     keyfob_client *client = NULL;
-    keyfob_error told;
+    keyfob_error error;
     text id = random_text(), secret = random_text(), redirect = random_text(), used = random_text();
-    size_t kind = below(3);
-    keyfob_status status = kind == 0
-        ? keyfob_spatiafi_new(id.bytes, id.len, secret.bytes, secret.len, options, &client, &told)
+    static const char *const grants[] = {"client_credentials", "authorization_code", "device_code", "basic", "urn:a:b"};
+    const char *grant = grants[below(sizeof grants / sizeof *grants)];
+    text name = random_text();
+    size_t kind = below(5), level = below(6);
+    // Each callback replaces the one before.
+    keyfob_log_fn on_record = below(4) == 0 ? NULL : take_record;
+    CHECK((checked(keyfob_set_log((int)level, on_record, &left, &error), &error) == KEYFOB_OK) == (level < 5));
+    if (kind > 2 && options != NULL) {
+        complete(options, grant);
+    }
+    if (kind > 2 && below(2) == 0) {
+        drop(&name);
+        name.bytes = (char *)malloc(name.len = 4);
+        CHECK(name.bytes != NULL);
+        memcpy(name.bytes, "acme", 4);
+    }
+    keyfob_status status = kind == 3 ? keyfob_client_new(name.bytes, name.len, options, &client, &error)
+        : kind == 4
+        ? keyfob_client_from_config(name.bytes, name.len, options, &client, &error)
+        : kind == 0
+        ? keyfob_spatiafi_new(id.bytes, id.len, secret.bytes, secret.len, options, &client, &error)
         : kind == 1
-        ? keyfob_spacebring_customer_new(id.bytes, id.len, secret.bytes, secret.len, options, &client, &told)
-        : keyfob_spacebring_partner_new(id.bytes, id.len, secret.bytes, secret.len, redirect.bytes, redirect.len, options,
-                                        &client, &told);
-    int made = checked(status, &told) == KEYFOB_OK;
+        ? customer_new(id.bytes, id.len, secret.bytes, secret.len, options, &client, &error)
+        : partner_new(id.bytes, id.len, secret.bytes, secret.len, redirect.bytes, redirect.len, options,
+                                        &client, &error);
+    int made = checked(status, &error) == KEYFOB_OK;
     CHECK(made == (client != NULL));
     keyfob_options_free(options);
     if (made) {
         read_into(read_api_url, client);
         read_into(read_warning, client);
-        checked(keyfob_invalidate(client, used.bytes, used.len, &told), &told);
-        if (kind == 1) {
+    }
+    // A client from the environment may have a store with tokens.
+    if (made && kind != 4) {
+        int is_own = kind == 3 && name.len == 4 && memcmp(name.bytes, "acme", 4) == 0;
+        checked(keyfob_invalidate(client, used.bytes, used.len, &error), &error);
+        without_a_token(client);
+        if (kind == 1 || (is_own && strcmp(grant, "basic") == 0)) {
             read_into(read_authorization, client);
+            read_headers(client);
         }
-        if (kind == 2) {
+        if (kind == 2 || (is_own && strcmp(grant, "authorization_code") == 0)) {
             too_early(client, &used);
             log_in(client);
             restore(client);
         }
+        if (is_own && strcmp(grant, "device_code") == 0) {
+            restore(client);
+        }
     }
+    CHECK(checked(keyfob_login_poll(NULL, NULL, &error), &error) == KEYFOB_NULL_POINTER);
     keyfob_client_free(client);
     drop(&id);
     drop(&secret);
     drop(&redirect);
     drop(&used);
+    drop(&name);
     return made;
 }
 
 #ifdef FUZZ
 
-// What libfuzzer-sys calls: a slice of bytes is a pointer and a length.
+// The function that libfuzzer-sys calls: a slice of bytes is a pointer and a length.
 int rust_fuzzer_test_input(const uint8_t *bytes, size_t len);
 
 int rust_fuzzer_test_input(const uint8_t *bytes, size_t len) {

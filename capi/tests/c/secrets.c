@@ -1,6 +1,8 @@
-// Uses every secret that there is, where it succeeds and where it fails, frees everything, and waits to be looked at. The secrets
-// come from the file SECRETS, a line each; those that the library got go to the file FOUND, a line each. Lines "paste URL" on
-// standard output ask for a person with a browser, who answers on standard input. No stdio: its buffers are nobody's to wipe.
+// Uses every secret once with success and once with failure, frees everything, and waits until its memory was
+// searched. Reads the secrets from the file SECRETS, one on each line, and writes the secrets that the
+// library received to the file FOUND, one on each line. A line "paste URL" on standard output asks for a
+// person with a browser, who answers on standard input. stdio is not used, because nobody wipes its buffers.
+// GOOD is the URL of a server that answers everything with a token and a device code.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -49,14 +51,14 @@ static void renewed(const keyfob_token *got, void *user) {
     memcpy(refresh_token, got->refresh_token, own->refresh_token_len = got->refresh_token_len);
     own->access_token = access_token;
     own->refresh_token = refresh_token;
-    // It has run out.
+    // The token has expired.
     own->expires_at = 1;
 }
 
 static void get(keyfob_client *client, const char *path) {
     static gathered body;
     body.len = 0;
-    OK(keyfob_get(client, TEXT(path), gather, &body, NULL, &error));
+    OK(get_answer(client, TEXT(path), gather, &body, NULL, &error));
 }
 
 static void use(keyfob_client *client) {
@@ -70,9 +72,9 @@ static void use(keyfob_client *client) {
     keyfob_client_free(client);
 }
 
-static keyfob_client *partner(const char *secret, const keyfob_options *options) {
+static keyfob_client *partner(const char *secret, keyfob_options *options) {
     keyfob_client *client;
-    OK(keyfob_spacebring_partner_new(TEXT("customer"), TEXT(secret), TEXT("http://127.0.0.1:0/callback"), options, &client,
+    OK(partner_new(TEXT("customer"), TEXT(secret), TEXT("http://127.0.0.1:0/callback"), options, &client,
                                      &error));
     return client;
 }
@@ -95,16 +97,16 @@ static void log_in(keyfob_client *client, keyfob_status expected) {
 static void spatiafi_secrets(keyfob_options *options, char *const *lines) {
     size_t len;
     keyfob_client *client;
-    OK(keyfob_options_set_api_url(options, TEXT(env("SPATIAFI_API_URL")), &error));
+    OK(keyfob_options_set_text(options, TEXT("api_url"), TEXT(env("SPATIAFI_API_URL")), &error));
     OK(keyfob_spatiafi_new(TEXT(lines[0]), TEXT(lines[1]), options, &client, &error));
     use(client);
     OK(keyfob_spatiafi_login(TEXT(lines[2]), TEXT(lines[3]), keep, NULL, options, &client, &error));
     use(client);
-    // And where it fails.
+    // The same with a failure.
     snprintf(wrong, sizeof wrong, "%s-not", lines[3]);
     IS(KEYFOB_REFUSED, keyfob_spatiafi_login(TEXT(lines[2]), TEXT(wrong), keep, NULL, options, &client, &error));
     snprintf(wrong, sizeof wrong, "%s-not", lines[1]);
-    OK(keyfob_options_set_profile(options, TEXT("wrong"), &error));
+    OK(keyfob_options_set_text(options, TEXT("profile"), TEXT("wrong"), &error));
     OK(keyfob_spatiafi_new(TEXT(lines[0]), TEXT(wrong), options, &client, &error));
     IS(KEYFOB_REFUSED, keyfob_authorization(client, 60, token, sizeof token, &len, &error));
     keyfob_client_free(client);
@@ -113,9 +115,9 @@ static void spatiafi_secrets(keyfob_options *options, char *const *lines) {
 static void spacebring_secrets(keyfob_options *options, const char *secret, keyfob_token *own) {
     size_t len;
     keyfob_client *client, *later;
-    OK(keyfob_options_set_api_url(options, TEXT(env("SPACEBRING_API_URL")), &error));
-    OK(keyfob_options_set_network_id(options, TEXT(env("SPACEBRING_NETWORK_ID")), &error));
-    OK(keyfob_spacebring_customer_new(TEXT("customer"), TEXT(secret), options, &client, &error));
+    OK(keyfob_options_set_text(options, TEXT("api_url"), TEXT(env("SPACEBRING_API_URL")), &error));
+    OK(keyfob_options_set_text(options, TEXT("network_id"), TEXT(env("SPACEBRING_NETWORK_ID")), &error));
+    OK(customer_new(TEXT("customer"), TEXT(secret), options, &client, &error));
     OK(keyfob_authorization(client, 60, token, sizeof token, &len, &error));
     get(client, "/locations/v1");
     keyfob_client_free(client);
@@ -124,70 +126,156 @@ static void spacebring_secrets(keyfob_options *options, const char *secret, keyf
     log_in(client, KEYFOB_OK);
     get(client, "/locations/v1");
     OK(keyfob_refresh(client, &error));
-    OK(keyfob_options_set_store(options, NULL, 0, &error));
+    OK(keyfob_options_set_text(options, TEXT("store"), NULL, 0, &error));
     later = partner(secret, options);
-    OK(keyfob_spacebring_restore(later, own, &error));
+    OK(keyfob_restore(later, own, &error));
     get(later, "/locations/v1");
     keyfob_client_free(later);
-    OK(keyfob_spacebring_revoke(client, &error));
+    OK(keyfob_revoke(client, &error));
     keyfob_client_free(client);
 
-    // And where the server says no.
+    // The same when the server refuses.
     snprintf(wrong, sizeof wrong, "%s-not", secret);
     client = partner(wrong, options);
     log_in(client, KEYFOB_REFUSED);
     keyfob_client_free(client);
 }
 
-static void at_bad_servers(keyfob_options *options, char *const *lines, const keyfob_token *own) {
+static int note_header(const char *name, size_t name_len, const char *value, size_t value_len, void *user) {
+    size_t start = name_len == 13 && memcmp(name, "Authorization", 13) == 0 ? 7 : 0;
+    CHECK(user == NULL);
+    note(value + start, value_len - start);
+    return 0;
+}
+
+static void set(keyfob_options *options, const char *key, const char *value) {
+    OK(keyfob_options_set_text(options, TEXT(key), TEXT(value), &error));
+}
+
+// A service that is not built in, with a header that is a secret.
+static void service_secrets(keyfob_options *options, const char *secret, const char *key) {
+    size_t len;
+    keyfob_client *client;
+    set(options, "grant", "client_credentials");
+    set(options, "issuer", env("ACME_ISSUER"));
+    set(options, "api_url", env("ACME_API_URL"));
+    set(options, "client_id", "service");
+    set(options, "client_secret", secret);
+    set(options, "headers.x-api-key", key);
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    OK(keyfob_headers(client, 60, note_header, NULL, &error));
+    get(client, "/things");
+    OK(keyfob_introspect(client, token, sizeof token, &len, &error));
+    OK(keyfob_revoke(client, &error));
+    keyfob_client_free(client);
+    // The same with a failure.
+    snprintf(wrong, sizeof wrong, "%s-not", secret);
+    set(options, "client_secret", wrong);
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    IS(KEYFOB_REFUSED, keyfob_headers(client, 60, note_header, NULL, &error));
+    keyfob_client_free(client);
+}
+
+static void device_secrets(keyfob_options *options, const char *secret, const char *key) {
+    static const char *const URLS[] = {"api_url", "token_url", "device_authorization_url", "introspection_url",
+                                       "revocation_url"};
+    size_t i, len;
+    int is_done = 0;
+    keyfob_client *client;
+    keyfob_login *login;
+    set(options, "grant", "device_code");
+    set(options, "client_id", "service");
+    set(options, "client_secret", secret);
+    set(options, "headers.x-api-key", key);
+    for (i = 0; i < sizeof URLS / sizeof *URLS; i++) {
+        set(options, URLS[i], env("GOOD"));
+    }
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    OK(keyfob_login_start(client, NULL, 0, &login, &error));
+    OK(keyfob_login_url(login, url, sizeof url, &len, &error));
+    OK(keyfob_login_user_code(login, url, sizeof url, &len, &error));
+    OK(keyfob_login_poll(login, &is_done, &error));
+    CHECK(is_done == 1);
+    keyfob_login_free(login);
+    OK(keyfob_headers(client, 60, note_header, NULL, &error));
+    OK(keyfob_introspect(client, token, sizeof token, &len, &error));
+    OK(keyfob_revoke(client, &error));
+    // A login that nobody ends, and one at a server that breaks off.
+    OK(keyfob_login_start(client, NULL, 0, &login, &error));
+    keyfob_login_free(login);
+    keyfob_client_free(client);
+    set(options, "token_url", env("BROKEN"));
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    OK(keyfob_login_start(client, NULL, 0, &login, &error));
+    IS(KEYFOB_PROTOCOL, keyfob_login_wait(login, 1500, &error));
+    keyfob_login_free(login);
+    keyfob_client_free(client);
+}
+
+static void at_bad_servers(keyfob_options *spatiafi, keyfob_options *options, char *const *lines,
+                           const keyfob_token *own) {
     static const struct {
         const char *url;
         keyfob_status status;
-        // Long enough for what is tried again, on a busy machine too.
+        // Long enough for repeated attempts on a busy machine.
         unsigned timeout_ms;
     } bad[] = {{"REFUSED", KEYFOB_NETWORK, 5000}, {"SILENT", KEYFOB_TIMEOUT, 500}, {"BROKEN", KEYFOB_PROTOCOL, 5000}};
     size_t i, len;
     keyfob_client *client;
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        OK(keyfob_options_set_timeout_ms(options, bad[i].timeout_ms, &error));
-        OK(keyfob_options_set_token_url(options, TEXT(env(bad[i].url)), &error));
-        OK(keyfob_spatiafi_new(TEXT(lines[0]), TEXT(lines[1]), options, &client, &error));
+        OK(keyfob_options_set_number(spatiafi, TEXT("timeout_ms"), bad[i].timeout_ms, &error));
+        OK(keyfob_options_set_text(spatiafi, TEXT("token_url"), TEXT(env(bad[i].url)), &error));
+        OK(keyfob_options_set_number(options, TEXT("timeout_ms"), bad[i].timeout_ms, &error));
+        OK(keyfob_options_set_text(options, TEXT("token_url"), TEXT(env(bad[i].url)), &error));
+        OK(keyfob_spatiafi_new(TEXT(lines[0]), TEXT(lines[1]), spatiafi, &client, &error));
         IS(bad[i].status, keyfob_authorization(client, 60, token, sizeof token, &len, &error));
         keyfob_client_free(client);
         client = partner(lines[4], options);
-        OK(keyfob_spacebring_restore(client, own, &error));
+        OK(keyfob_restore(client, own, &error));
         IS(bad[i].status, keyfob_refresh(client, &error));
         log_in(client, bad[i].status);
         keyfob_client_free(client);
     }
-    OK(keyfob_options_set_timeout_ms(options, 2000, &error));
-    OK(keyfob_options_set_token_url(options, TEXT(env("GOOD")), &error));
-    OK(keyfob_options_set_revoke_url(options, TEXT(env("SILENT")), &error));
+    OK(keyfob_options_set_number(options, TEXT("timeout_ms"), 2000, &error));
+    OK(keyfob_options_set_text(options, TEXT("token_url"), TEXT(env("GOOD")), &error));
+    OK(keyfob_options_set_text(options, TEXT("revocation_url"), TEXT(env("SILENT")), &error));
     client = partner(lines[4], options);
     log_in(client, KEYFOB_OK);
-    IS(KEYFOB_TIMEOUT, keyfob_spacebring_revoke(client, &error));
+    IS(KEYFOB_TIMEOUT, keyfob_revoke(client, &error));
     keyfob_client_free(client);
 }
 
 int main(void) {
-    char *lines[5], done;
+    char *lines[7], done;
     int i, fd = open(env("SECRETS"), O_RDONLY);
     keyfob_token own;
     memset(&own, 0, sizeof own);
     CHECK(fd >= 0 && read(fd, file, sizeof file - 1) > 0);
     found = open(env("FOUND"), O_WRONLY | O_CREAT, 0600);
     CHECK(found >= 0);
-    for (i = 0; i < 5; i++) {
+    for (i = 0; i < 7; i++) {
         lines[i] = i == 0 ? strtok(file, "\n") : strtok(NULL, "\n");
         CHECK(lines[i] != NULL);
     }
-    keyfob_options *options = sandbox_options();
-    OK(keyfob_options_set_store(options, TEXT(env("OTHER_STORE")), &error));
-    OK(keyfob_options_set_on_renewed(options, renewed, &own, &error));
-    spatiafi_secrets(options, lines);
-    spacebring_secrets(options, lines[4], &own);
-    at_bad_servers(options, lines, &own);
-    keyfob_options_free(options);
+    keyfob_options *spatiafi = sandbox_options(), *spacebring = trusting_options();
+    keyfob_options *service = trusting_options(), *device = trusting_options();
+    OK(keyfob_options_set_text(spatiafi, TEXT("store"), TEXT(env("OTHER_STORE")), &error));
+    OK(keyfob_options_set_text(spacebring, TEXT("store"), TEXT(env("OTHER_STORE")), &error));
+    set(service, "store", env("OTHER_STORE"));
+    set(device, "store", env("OTHER_STORE"));
+    service_secrets(service, lines[5], lines[6]);
+    device_secrets(device, lines[5], lines[6]);
+    keyfob_options_free(service);
+    keyfob_options_free(device);
+    OK(keyfob_options_set_on_renewed(spatiafi, renewed, &own, &error));
+    OK(keyfob_options_set_on_renewed(spacebring, renewed, &own, &error));
+    spatiafi_secrets(spatiafi, lines);
+    OK(keyfob_options_set_text(spacebring, TEXT("profile"), TEXT("wrong"), &error));
+    spacebring_secrets(spacebring, lines[4], &own);
+    OK(keyfob_options_set_text(spatiafi, TEXT("store"), NULL, 0, &error));
+    at_bad_servers(spatiafi, spacebring, lines, &own);
+    keyfob_options_free(spatiafi);
+    keyfob_options_free(spacebring);
 
     wipe(wrong, sizeof wrong);
     wipe(file, sizeof file);

@@ -1,4 +1,5 @@
-// A connection that the peer has closed and reset is written to: no SIGPIPE. API_URL is a server that does so after each answer.
+// Writing to a connection that the peer has closed and reset raises no SIGPIPE. API_URL is a server that
+// resets the connection after each answer.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -18,7 +19,7 @@ static void pause_ms(unsigned ms) {
     nanosleep(&time, NULL);
 }
 
-// That the server is what it is for: a program that writes without care dies of it.
+// Shows that the server works as intended: a careless program dies of SIGPIPE.
 static void dies(void) {
     struct sockaddr_in server;
     const char *request = "GET / HTTP/1.1\r\nHost: x\r\nX-Filler: 0123456789\r\n\r\n";
@@ -31,7 +32,7 @@ static void dies(void) {
     CHECK(connect(fd, (struct sockaddr *)&server, sizeof server) == 0);
     CHECK(write(fd, request, strlen(request)) > 0);
     CHECK(read(fd, answer, sizeof answer) > 0);
-    // Until the reset is here.
+    // Waits until the reset has arrived.
     struct pollfd reset = {0, 0, 0};
     reset.fd = fd;
     CHECK(poll(&reset, 1, 10000) == 1);
@@ -53,7 +54,7 @@ int main(void) {
     for (i = 0; i < 20; i++) {
         static gathered body;
         memset(&body, 0, sizeof body);
-        OK(keyfob_get(client, TEXT("/"), gather, &body, NULL, &error));
+        OK(get_answer(client, TEXT("/"), gather, &body, NULL, &error));
         CHECK(strcmp(body.data, "{}") == 0);
         pause_ms(20);
     }

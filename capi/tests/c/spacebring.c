@@ -1,5 +1,6 @@
-// Spacebring through the C interface, against the sandbox. Lines "wait URL" and "paste URL" on standard output ask for a person
-// with a browser: for the first the callback is delivered, for the second it comes on standard input.
+// Spacebring through the C interface, against the sandbox. A line "wait URL" or "paste URL" on standard
+// output asks for a person with a browser. For the first the callback is delivered to the listener; for the
+// second it is written to standard input.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -29,16 +30,21 @@ static void keep(const keyfob_token *token, void *user) {
 }
 
 static keyfob_options *settings(void) {
-    keyfob_options *options = sandbox_options();
-    OK(keyfob_options_set_api_url(options, TEXT(env("SPACEBRING_API_URL")), &error));
-    OK(keyfob_options_set_network_id(options, TEXT(env("SPACEBRING_NETWORK_ID")), &error));
+    keyfob_options *options = trusting_options();
+    OK(keyfob_options_set_text(options, TEXT("api_url"), TEXT(env("SPACEBRING_API_URL")), &error));
+    OK(keyfob_options_set_text(options, TEXT("network_id"), TEXT(env("SPACEBRING_NETWORK_ID")), &error));
     return options;
+}
+
+static keyfob_status from_env(const char *auth, keyfob_client **out) {
+    CHECK(setenv("SPACEBRING_AUTH", auth, 1) == 0);
+    return keyfob_client_from_config(TEXT("spacebring"), NULL, out, &error);
 }
 
 static void lists(keyfob_client *client) {
     static gathered body;
     memset(&body, 0, sizeof body);
-    OK(keyfob_get(client, TEXT("/locations/v1"), gather, &body, NULL, &error));
+    OK(get_answer(client, TEXT("/locations/v1"), gather, &body, NULL, &error));
     CHECK(strstr(body.data, "\"locations\"") != NULL);
 }
 
@@ -47,7 +53,7 @@ static void customer(void) {
     char buf[4096];
     size_t len;
     keyfob_options *options = settings();
-    OK(keyfob_spacebring_customer_new(TEXT(env("SPACEBRING_CLIENT_ID")), TEXT(env("SPACEBRING_CLIENT_SECRET")), options,
+    OK(customer_new(TEXT(env("SPACEBRING_CLIENT_ID")), TEXT(env("SPACEBRING_CLIENT_SECRET")), options,
                                       &client, &error));
     OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
     CHECK(strncmp(buf, "Basic ", 6) == 0 && strlen(buf) == len);
@@ -59,17 +65,17 @@ static void customer(void) {
     keyfob_login *login;
     IS(KEYFOB_INVALID_INPUT, keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
     keyfob_client_free(client);
-    OK(keyfob_options_set_network_id(options, TEXT("no-uuid"), &error));
-    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_customer_new(TEXT("id"), TEXT("secret"), options, &client, &error));
+    OK(keyfob_options_set_text(options, TEXT("network_id"), TEXT("no-uuid"), &error));
+    IS(KEYFOB_INVALID_INPUT, customer_new(TEXT("id"), TEXT("secret"), options, &client, &error));
     keyfob_options_free(options);
 
-    // The published vector.
-    OK(keyfob_spacebring_customer_new(TEXT("client id"), TEXT("client secret"), NULL, &client, &error));
+    // The test vector that Spacebring publishes.
+    OK(customer_new(TEXT("client id"), TEXT("client secret"), NULL, &client, &error));
     OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
     CHECK(strcmp(buf, "Basic Y2xpZW50IGlkOmNsaWVudCBzZWNyZXQ=") == 0);
     keyfob_client_free(client);
 
-    OK(keyfob_spacebring_customer_from_env(NULL, &client, &error));
+    OK(from_env("basic", &client));
     lists(client);
     keyfob_client_free(client);
 }
@@ -83,6 +89,13 @@ static keyfob_login *begin(keyfob_client *client, const char *how) {
     IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_login_url(login, url, needed - 1, &len, &error));
     OK(keyfob_login_url(login, url, needed, &len, &error));
     CHECK(len == needed - 1 && strlen(url) == len);
+    // The address for a command line reveals nothing of the login, and each call returns the same one.
+    char one_time[128], again[128];
+    IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_login_one_time_url(login, NULL, 0, &needed, &error));
+    OK(keyfob_login_one_time_url(login, one_time, sizeof one_time, &len, &error));
+    OK(keyfob_login_one_time_url(login, again, sizeof again, &len, &error));
+    CHECK(strcmp(one_time, again) == 0 && len == needed - 1 && strlen(one_time) == len);
+    CHECK(strncmp(one_time, TEXT("http://127.0.0.1:")) == 0 && strchr(one_time, '?') == NULL);
     printf("%s %s\n", how, url);
     fflush(stdout);
     return login;
@@ -104,24 +117,24 @@ static void partner(void) {
     const char *id = env("SPACEBRING_CLIENT_ID"), *secret = env("SPACEBRING_CLIENT_SECRET");
     const char *redirect_uri = "http://127.0.0.1:0/callback";
     OK(keyfob_options_set_on_renewed(options, keep, &seen, &error));
-    OK(keyfob_options_set_store(options, TEXT(env("OTHER_STORE")), &error));
-    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
+    OK(keyfob_options_set_text(options, TEXT("store"), TEXT(env("OTHER_STORE")), &error));
+    OK(partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
 
-    // Nobody has logged in.
+    // No person has logged in.
     IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
     IS(KEYFOB_LOGIN_REQUIRED, keyfob_refresh(client, &error));
-    IS(KEYFOB_LOGIN_REQUIRED, keyfob_spacebring_revoke(client, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_revoke(client, &error));
     gathered *none = NULL;
-    IS(KEYFOB_LOGIN_REQUIRED, keyfob_get(client, TEXT("/locations/v1"), gather, none, NULL, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, get_answer(client, TEXT("/locations/v1"), gather, none, NULL, &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_login_start(client, TEXT("bad\"scope"), &login, &error));
 
-    // Nobody comes.
+    // No callback arrives.
     OK(keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
     IS(KEYFOB_TIMEOUT, keyfob_login_wait(login, 20, &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_login_wait(login, 20, &error));
     keyfob_login_free(login);
 
-    // Somebody comes.
+    // A callback arrives.
     login = begin(client, "wait");
     OK(keyfob_login_wait(login, 20000, &error));
     CHECK(seen.calls == 1 && seen.refresh_len > 0 && seen.scope_len > 0);
@@ -134,14 +147,14 @@ static void partner(void) {
     CHECK(seen.calls == 2 && strcmp(token_of(client), token) != 0);
     lists(client);
 
-    // A later run goes on with the store.
-    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
+    // A later run uses the store.
+    OK(partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
     CHECK(strcmp(token_of(later), token_of(client)) == 0);
     keyfob_client_free(later);
 
-    // Or with what the caller has kept.
-    OK(keyfob_options_set_store(options, NULL, 0, &error));
-    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
+    // A later run uses tokens that the caller has stored.
+    OK(keyfob_options_set_text(options, TEXT("store"), NULL, 0, &error));
+    OK(partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &later, &error));
     IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(later, 0, buf, sizeof buf, &len, &error));
     keyfob_token own;
     memset(&own, 0, sizeof own);
@@ -153,22 +166,27 @@ static void partner(void) {
     own.scope_len = seen.scope_len;
     own.obtained_at = seen.obtained_at;
     own.expires_at = 1;
-    OK(keyfob_spacebring_restore(later, &own, &error));
+    OK(keyfob_restore(later, &own, &error));
     CHECK(seen.calls == 2);
     lists(later);
     CHECK(seen.calls == 3);
+    // In milliseconds, this is in 2001.
+    own.expires_at = 1000000000000;
+    OK(keyfob_restore(later, &own, &error));
+    lists(later);
+    CHECK(seen.calls == 4);
     own.access_token_len = 0;
-    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_restore(later, &own, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_restore(later, &own, &error));
     keyfob_client_free(later);
 
-    OK(keyfob_spacebring_revoke(client, &error));
+    OK(keyfob_revoke(client, &error));
     IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
-    IS(KEYFOB_LOGIN_REQUIRED, keyfob_spacebring_revoke(client, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_revoke(client, &error));
 
-    // The browser is elsewhere; a login outlives the client that began it.
+    // The browser is on another machine. A login stays valid after its client was freed.
     login = begin(client, "paste");
     pasted(callback, sizeof callback);
-    // What was pasted by mistake does not use it up.
+    // A wrong pasted address does not use the login up.
     IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT(""), &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_login_finish(login, TEXT("https://app.example/callback"), &error));
     IS(KEYFOB_PROTOCOL, keyfob_login_finish(login, TEXT("https://app.example/callback?code=a&state=b"), &error));
@@ -182,11 +200,11 @@ static void partner(void) {
     OK(keyfob_login_finish(login, TEXT(callback), &error));
     keyfob_login_free(login);
 
-    // As documented to the letter.
-    OK(keyfob_options_set_without_state(options, 1, &error));
-    OK(keyfob_options_set_without_pkce(options, 1, &error));
-    OK(keyfob_options_set_without_redirect_uri(options, 1, &error));
-    OK(keyfob_spacebring_partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
+    // The login works with all three switches.
+    OK(keyfob_options_set_text(options, TEXT("without"), TEXT("state"), &error));
+    OK(keyfob_options_set_text(options, TEXT("without"), TEXT("pkce"), &error));
+    OK(keyfob_options_set_text(options, TEXT("without"), TEXT("redirect_uri_in_exchange"), &error));
+    OK(partner_new(TEXT(id), TEXT(secret), TEXT(redirect_uri), options, &client, &error));
     login = begin(client, "paste");
     pasted(callback, sizeof callback);
     CHECK(strstr(callback, "state=") == NULL);
@@ -195,8 +213,8 @@ static void partner(void) {
     keyfob_client_free(client);
     keyfob_options_free(options);
 
-    // What is not this login's, or none at all.
-    OK(keyfob_spacebring_partner_from_env(NULL, &client, &error));
+    // Tokens of another login, and no tokens at all.
+    OK(from_env("oauth2", &client));
     OK(keyfob_login_start(client, TEXT("locations.readonly"), &login, &error));
     IS(KEYFOB_PROTOCOL,
        keyfob_login_finish(login, TEXT("http://127.0.0.1/callback?code=abc&state=wrong"), &error));
@@ -207,16 +225,36 @@ static void partner(void) {
     keyfob_client_free(client);
 }
 
+// The name of the service stands for a customer, unless a variable says otherwise.
+static void by_name(void) {
+    char buf[4096];
+    size_t len;
+    keyfob_client *client;
+    CHECK(unsetenv("SPACEBRING_AUTH") == 0);
+    OK(keyfob_client_from_config(TEXT("spacebring"), NULL, &client, &error));
+    OK(keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    CHECK(strncmp(buf, "Basic ", 6) == 0);
+    keyfob_client_free(client);
+    CHECK(setenv("SPACEBRING_AUTH", "oauth2", 1) == 0);
+    OK(keyfob_client_from_config(TEXT("spacebring"), NULL, &client, &error));
+    IS(KEYFOB_LOGIN_REQUIRED, keyfob_authorization(client, 0, buf, sizeof buf, &len, &error));
+    keyfob_client_free(client);
+    CHECK(setenv("SPACEBRING_AUTH", "other", 1) == 0);
+    IS(KEYFOB_INVALID_INPUT, keyfob_client_from_config(TEXT("spacebring"), NULL, &client, &error));
+    CHECK(unsetenv("SPACEBRING_AUTH") == 0);
+}
+
 static void without_credentials(void) {
     keyfob_client *client;
     CHECK(unsetenv("SPACEBRING_CLIENT_SECRET") == 0);
-    IS(KEYFOB_NO_CREDENTIALS, keyfob_spacebring_customer_from_env(NULL, &client, &error));
-    IS(KEYFOB_NO_CREDENTIALS, keyfob_spacebring_partner_from_env(NULL, &client, &error));
+    IS(KEYFOB_NO_CREDENTIALS, from_env("basic", &client));
+    IS(KEYFOB_NO_CREDENTIALS, from_env("oauth2", &client));
 }
 
 int main(void) {
     customer();
     partner();
+    by_name();
     without_credentials();
     return 0;
 }

@@ -17,7 +17,7 @@ typedef struct {
     keyfob_status got;
 } renewals;
 
-// Calls back into the library.
+// The callback calls the library.
 static void on_renewed(const keyfob_token *token, void *user) {
     renewals *seen = (renewals *)user;
     char buf[4096];
@@ -32,10 +32,10 @@ static void on_renewed(const keyfob_token *token, void *user) {
     CHECK(token->obtained_at > 1500000000 && token->obtained_at <= token->expires_at);
     seen->again = keyfob_access_token(seen->client, 0, buf, sizeof buf, &len, NULL);
     CHECK(seen->again != KEYFOB_OK || (len == seen->token_len && memcmp(buf, seen->token, len) == 0));
-    // More than any token lives.
+    // Longer than any token is valid.
     seen->beyond = keyfob_authorization(seen->client, 1000000000, buf, sizeof buf, &len, NULL);
     memset(&body, 0, sizeof body);
-    seen->got = keyfob_get(seen->client, TEXT("/api/info?item_id=x"), gather, &body, NULL, NULL);
+    seen->got = get_answer(seen->client, TEXT("/api/info?item_id=x"), gather, &body, NULL, NULL);
 }
 
 static void tokens(void) {
@@ -48,7 +48,7 @@ static void tokens(void) {
     CHECK(strncmp(value, "Bearer ", 7) == 0 && strlen(value) == len && needed == len + 1);
     CHECK(strcmp(token_of(client), value + 7) == 0);
 
-    // To the byte.
+    // The buffer has exactly the needed size.
     memset(again, 'x', sizeof again);
     IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_authorization(client, 60, again, needed - 1, &len, &error));
     CHECK(len == needed && again[0] == 'x');
@@ -57,7 +57,7 @@ static void tokens(void) {
     IS(KEYFOB_BUFFER_TOO_SMALL, keyfob_access_token(client, 60, again, needed - 8, &len, &error));
     OK(keyfob_access_token(client, 60, again, needed - 7, &len, &error));
 
-    // A refused token is replaced, once; NULL is the one in use.
+    // A refused token is replaced once. NULL stands for the current one.
     OK(keyfob_invalidate(client, TEXT(value), &error));
     const char *second = token_of(client);
     CHECK(strcmp(second, value + 7) != 0);
@@ -75,7 +75,7 @@ static void tokens(void) {
     CHECK(len == 0 && value[0] == 0);
     OK(keyfob_api_url(client, value, sizeof value, &len, &error));
     CHECK(strcmp(value, env("SPATIAFI_API_URL")) == 0);
-    IS(KEYFOB_INVALID_INPUT, keyfob_spacebring_revoke(client, &error));
+    IS(KEYFOB_INVALID_INPUT, keyfob_revoke(client, &error));
     keyfob_client_free(client);
 }
 
@@ -86,30 +86,30 @@ static void a_get(void) {
     keyfob_client *client = spatiafi(sandbox_options());
     const char *path = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
 
-    OK(keyfob_get(client, TEXT(path), gather, &body, &http_status, &error));
+    OK(get_answer(client, TEXT(path), gather, &body, &http_status, &error));
     CHECK(http_status == 200 && strstr(body.data, "ce-wildfire-risk") != NULL);
     snprintf(url, sizeof url, "%s%s", env("SPATIAFI_API_URL"), path);
     memset(&body, 0, sizeof body);
-    OK(keyfob_get(client, TEXT(url), gather, &body, NULL, &error));
+    OK(get_answer(client, TEXT(url), gather, &body, NULL, &error));
     CHECK(strstr(body.data, "ce-wildfire-risk") != NULL);
 
     memset(&body, 0, sizeof body);
-    IS(KEYFOB_API_STATUS, keyfob_get(client, TEXT("/no/such/thing"), gather, &body, NULL, &error));
+    IS(KEYFOB_API_STATUS, get_answer(client, TEXT("/no/such/thing"), gather, &body, NULL, &error));
     CHECK(error.http_status == 404 && body.calls == 0);
-    OK(keyfob_get(client, TEXT("/no/such/thing"), gather, &body, &http_status, &error));
+    OK(get_answer(client, TEXT("/no/such/thing"), gather, &body, &http_status, &error));
     CHECK(http_status == 404 && body.len > 0);
 
     memset(&body, 0, sizeof body);
     body.stop_at = 1;
     http_status = -1;
-    IS(KEYFOB_STOPPED, keyfob_get(client, TEXT(path), gather, &body, &http_status, &error));
+    IS(KEYFOB_STOPPED, get_answer(client, TEXT(path), gather, &body, &http_status, &error));
     CHECK(body.calls == 1 && http_status == -1);
 
-    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("http://api.example.com/"), gather, &body, NULL, &error));
-    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("ftp://api.example.com/"), gather, &body, NULL, &error));
-    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT(""), gather, &body, NULL, &error));
-    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("/a b\r\nX: y"), gather, &body, NULL, &error));
-    IS(KEYFOB_INVALID_INPUT, keyfob_get(client, TEXT("https://"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, get_answer(client, TEXT("http://api.example.com/"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, get_answer(client, TEXT("ftp://api.example.com/"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, get_answer(client, TEXT(""), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, get_answer(client, TEXT("/a b\r\nX: y"), gather, &body, NULL, &error));
+    IS(KEYFOB_INVALID_INPUT, get_answer(client, TEXT("https://"), gather, &body, NULL, &error));
     keyfob_client_free(client);
 }
 
@@ -142,22 +142,22 @@ static void refusals(void) {
     CHECK(keyfob_authorization(client, 0, buf, sizeof buf, &len, NULL) == KEYFOB_REFUSED);
     keyfob_client_free(client);
 
-    // Nobody listens on port 1, and nothing is sent to what is not https.
-    OK(keyfob_options_set_token_url(options, TEXT("http://127.0.0.1:1/token"), &error));
-    OK(keyfob_options_set_timeout_ms(options, 500, &error));
-    OK(keyfob_options_set_connect_timeout_ms(options, 200, &error));
-    OK(keyfob_options_set_get_timeout_ms(options, 500, &error));
+    // Nothing listens on port 1. Nothing is sent to a URL that is not https.
+    OK(keyfob_options_set_text(options, TEXT("token_url"), TEXT("http://127.0.0.1:1/token"), &error));
+    OK(keyfob_options_set_number(options, TEXT("timeout_ms"), 500, &error));
+    OK(keyfob_options_set_number(options, TEXT("connect_timeout_ms"), 200, &error));
+    OK(keyfob_options_set_number(options, TEXT("request_timeout_ms"), 500, &error));
     OK(keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
     keyfob_status status = keyfob_authorization(client, 0, buf, sizeof buf, &len, &error);
     CHECK(status == KEYFOB_NETWORK || status == KEYFOB_TIMEOUT);
     keyfob_client_free(client);
-    OK(keyfob_options_set_token_url(options, TEXT("http://auth.example.com/token"), &error));
+    OK(keyfob_options_set_text(options, TEXT("token_url"), TEXT("http://auth.example.com/token"), &error));
     client = (keyfob_client *)buf;
     IS(KEYFOB_INVALID_INPUT,
        keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
     CHECK(client == (keyfob_client *)buf);
-    OK(keyfob_options_set_token_url(options, NULL, 0, &error));
-    OK(keyfob_options_set_ca_file(options, TEXT("/no/such/file"), &error));
+    OK(keyfob_options_set_text(options, TEXT("token_url"), NULL, 0, &error));
+    OK(keyfob_options_set_text(options, TEXT("ca_file"), TEXT("/no/such/file"), &error));
     IS(KEYFOB_INVALID_INPUT,
        keyfob_spatiafi_new(TEXT("id"), TEXT("0123456789abcdef0123456789abcdef"), options, &client, &error));
     keyfob_options_free(options);
@@ -186,11 +186,11 @@ static void logins(void) {
 
     IS(KEYFOB_REFUSED, keyfob_spatiafi_login(TEXT(user), TEXT("wrong"), save, &kept, options, &client, &error));
     CHECK(kept.calls == 0 && client == NULL);
-    // Settings that the client cannot be made with: nothing is asked for.
-    OK(keyfob_options_set_token_url(options, TEXT("nowhere"), &error));
+    // If a client cannot be made with these settings, no credentials are requested.
+    OK(keyfob_options_set_text(options, TEXT("token_url"), TEXT("nowhere"), &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
     CHECK(error.http_status == 0);
-    OK(keyfob_options_set_token_url(options, NULL, 0, &error));
+    OK(keyfob_options_set_text(options, TEXT("token_url"), NULL, 0, &error));
     OK(keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
     CHECK(kept.calls == 1 && strstr(kept.json, "client_secret") != NULL);
     token_of(client);
@@ -201,7 +201,7 @@ static void logins(void) {
     IS(KEYFOB_STORE, keyfob_spatiafi_login(TEXT(user), TEXT(password), save, &kept, options, &client, &error));
     CHECK(kept.calls == 2 && client == NULL);
 
-    // Where the official client looks, and once only.
+    // Saves to the file of the official client, and only once.
     OK(keyfob_spatiafi_login(TEXT(user), TEXT(password), NULL, NULL, options, &client, &error));
     keyfob_client_free(client);
     IS(KEYFOB_STORE, keyfob_spatiafi_login(TEXT(user), TEXT(password), NULL, NULL, options, &client, &error));
@@ -213,24 +213,70 @@ static void from_env(void) {
     OK(keyfob_spatiafi_from_env(NULL, &first, &error));
     const char *token = token_of(first);
     keyfob_client_free(first);
-    // The next run finds it in the store; another profile does not.
+    // The next run finds the token in the store. Another profile does not.
     OK(keyfob_spatiafi_from_env(NULL, &second, &error));
     CHECK(strcmp(token_of(second), token) == 0);
     keyfob_client_free(second);
     keyfob_options *options = sandbox_options();
-    OK(keyfob_options_set_profile(options, TEXT("other"), &error));
+    OK(keyfob_options_set_text(options, TEXT("profile"), TEXT("other"), &error));
     OK(keyfob_spatiafi_from_env(options, &second, &error));
     CHECK(strcmp(token_of(second), token) != 0);
     keyfob_client_free(second);
-    OK(keyfob_options_set_profile(options, NULL, 0, &error));
-    OK(keyfob_options_set_store(options, TEXT(env("OTHER_STORE")), &error));
+    OK(keyfob_options_set_text(options, TEXT("profile"), NULL, 0, &error));
+    OK(keyfob_options_set_text(options, TEXT("store"), TEXT(env("OTHER_STORE")), &error));
     OK(keyfob_spatiafi_from_env(options, &second, &error));
     CHECK(strcmp(token_of(second), token) != 0);
     keyfob_client_free(second);
     keyfob_options_free(options);
 }
 
-// The file that a login has made counts without the variables.
+// A client is made by the name of its service, too.
+static void by_name(void) {
+    keyfob_client *client, *named;
+    OK(keyfob_spatiafi_from_env(NULL, &client, &error));
+    OK(keyfob_client_from_config(TEXT("spatiafi"), NULL, &named, &error));
+    CHECK(strcmp(token_of(named), token_of(client)) == 0);
+    keyfob_client_free(client);
+    keyfob_client_free(named);
+    IS(KEYFOB_INVALID_INPUT, keyfob_client_from_config(TEXT("no-such-service"), NULL, &client, &error));
+    CHECK(strstr(error.message, "there is no service `no-such-service`: ") == error.message &&
+          strstr(error.message, "known are spatiafi, spacebring") != NULL);
+}
+
+// Without a named store and without a home folder, tokens are kept in memory. A URL is never a store.
+static void without_a_store(void) {
+    static const char *const homes[] = {"nowhere", "/proc", "/dev/null"};
+    static const char *const urls[] = {"rediss://user:pl4nted@host", "REDIS+UNIX:///pl4nted", "file:///pl4nted"};
+    static char home[4096], warning[4096];
+    keyfob_options *options;
+    size_t i, len;
+    snprintf(home, sizeof home, "%s", env("HOME"));
+    for (i = 0; i < sizeof homes / sizeof homes[0]; i++) {
+        keyfob_client *client;
+        CHECK(setenv("HOME", homes[i], 1) == 0);
+        OK(keyfob_spatiafi_from_env(NULL, &client, &error));
+        token_of(client);
+        OK(keyfob_warning(client, warning, sizeof warning, &len, &error));
+        CHECK(strstr(warning, i == 0 ? "there is no home folder" : homes[i]) != NULL);
+        CHECK(strchr(warning, '\n') == NULL);
+        keyfob_client_free(client);
+    }
+    CHECK(setenv("HOME", home, 1) == 0);
+    OK(keyfob_options_new(&options, &error));
+    for (i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        keyfob_client *client;
+        OK(keyfob_options_set_text(options, TEXT("store"), TEXT(urls[i]), &error));
+        IS(KEYFOB_INVALID_INPUT, keyfob_spatiafi_from_env(options, &client, &error));
+        CHECK(strstr(error.message, "the store is a URL") != NULL && strstr(error.message, "pl4nted") == NULL);
+        CHECK(setenv("KEYFOB_STORE", urls[i], 1) == 0);
+        IS(KEYFOB_INVALID_INPUT, keyfob_spatiafi_from_env(NULL, &client, &error));
+        CHECK(strstr(error.message, "KEYFOB_STORE is a URL") != NULL && strstr(error.message, "pl4nted") == NULL);
+        CHECK(unsetenv("KEYFOB_STORE") == 0);
+    }
+    keyfob_options_free(options);
+}
+
+// Without the variables, the file of the earlier login is used.
 static void from_the_file(void) {
     static char path[4096], warning[4096];
     size_t len;
@@ -254,6 +300,8 @@ int main(void) {
     refusals();
     logins();
     from_env();
+    by_name();
+    without_a_store();
     from_the_file();
     return 0;
 }

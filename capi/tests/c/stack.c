@@ -1,4 +1,5 @@
-// All that a thread needs of its stack is the 256 KiB that the header asks for: a client, a token and a signed GET, over TLS.
+// A client, a token and a signed GET over TLS need no more than the 256 KiB of stack that the header asks
+// for.
 
 #include <pthread.h>
 
@@ -11,7 +12,7 @@ static void *work(void *unused) {
     (void)unused;
     keyfob_client *client = spatiafi(sandbox_options());
     OK(keyfob_authorization(client, 60, value, sizeof value, &len, &error));
-    OK(keyfob_get(client, TEXT("/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0"), gather, &body, NULL,
+    OK(get_answer(client, TEXT("/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0"), gather, &body, NULL,
                   &error));
     CHECK(strstr(body.data, "ce-wildfire-risk") != NULL);
     keyfob_client_free(client);

@@ -1,4 +1,5 @@
-// Threads that share one client while its tokens run out: THREADS of them make CALLS calls each, spread over SECONDS.
+// Threads share one client while its tokens expire: THREADS threads make CALLS calls each, spread over
+// SECONDS.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -30,7 +31,7 @@ static void *work(void *unused) {
             exit(1);
         }
         CHECK(len > 7 && strncmp(buf, "Bearer ", 7) == 0 && buf[len] == 0);
-        // Ahead of time: sleeps it off.
+        // If the thread is early, it sleeps.
         double ahead = (double)seconds * (double)call / (double)calls - elapsed();
         if (ahead > 0.002) {
             struct timespec time = {0, 0};

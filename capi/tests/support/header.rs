@@ -1,8 +1,31 @@
-//! The header, from the code.
+//! Generates `include/keyfob.h` from the code.
 
 use std::path::{Path, PathBuf};
 
 const MANUAL: &str = include_str!("../../include/keyfob.h.in");
+
+/// The sources, in the order of the header's functions.
+const SOURCES: [&str; 8] = [
+    "src/failure.rs",
+    "src/ffi/error.rs",
+    "src/ffi/token.rs",
+    "src/ffi/version.rs",
+    "src/ffi/options.rs",
+    "src/ffi/client.rs",
+    "src/ffi/login.rs",
+    "src/ffi/log.rs",
+];
+
+/// The headings, each with the function that it stands before.
+const HEADINGS: [(&str, &str); 7] = [
+    ("Version and names", "keyfob_version"),
+    ("Options", "keyfob_options_new"),
+    ("Clients", "keyfob_client_new"),
+    ("Tokens", "keyfob_authorization"),
+    ("Requests and warnings", "keyfob_request"),
+    ("Logins", "keyfob_login_start"),
+    ("The log", "keyfob_set_log"),
+];
 
 pub fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("include/keyfob.h")
@@ -11,7 +34,7 @@ pub fn path() -> PathBuf {
 pub fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
-    let sources = ["src/failure.rs", "src/ffi.rs"].map(|file| root.join(file));
+    let sources = SOURCES.map(|file| root.join(file));
     let builder = sources.iter().fold(cbindgen::Builder::new(), cbindgen::Builder::with_src);
     let [major, minor, patch] =
         [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
@@ -30,7 +53,24 @@ pub fn generate() -> String {
         .expect("a header can be made");
     let mut header = Vec::new();
     bindings.write(&mut header);
-    String::from_utf8(header).expect("a header is text")
+    with_headings(&String::from_utf8(header).expect("a header is text"))
+}
+
+/// Each comment and the declaration below it are one block.
+fn with_headings(header: &str) -> String {
+    let blocks = header.split("\n\n").map(|block| {
+        let declares = |name| {
+            block.lines().any(|line| {
+                line.contains(&format!(" *{name}("))
+                    || line.contains(&format!(" {name}(")) && !line.starts_with("//")
+            })
+        };
+        match HEADINGS.iter().find(|(_, name)| declares(name)) {
+            Some((heading, _)) => format!("// {heading}\n// {}\n\n{block}", "-".repeat(heading.len())),
+            None => block.to_owned(),
+        }
+    });
+    blocks.collect::<Vec<_>>().join("\n\n")
 }
 
 fn number(text: &str) -> u8 {

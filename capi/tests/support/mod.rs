@@ -1,4 +1,4 @@
-//! Building the library, building programs in C with it, and running them.
+//! Builds the library and C programs with it, and runs them.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -12,28 +12,42 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{env, fs};
 
-/// What a C program is linked to.
+/// The library that a C program is linked to.
 pub struct Library {
     pub archive: PathBuf,
     pub shared: PathBuf,
-    /// What rustc says that the archive needs.
+    /// The libraries that rustc says the archive needs.
     pub native: Vec<String>,
 }
 
-/// The library that users get.
+/// The library as users build it.
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| Library::build("capi", &[]))
 }
 
-/// The same with a function that panics, in a profile that inherits how panics are dealt with. It has a folder of its own, so
-/// that the two are not built anew by turns.
+/// The library without its allocator and with a function that panics, in a profile that inherits the panic
+/// strategy. It has its own target folder, so that the two builds do not replace each other.
 fn panicking() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     let inherits =
         ["--config", "profile.capi-panics.inherits='capi'", "--config", "profile.capi-panics.lto='off'"];
-    let features = ["--features", "test-panic"];
+    let features = ["--no-default-features", "--features", "rustls,test-panic"];
     LIBRARY.get_or_init(|| Library::build("capi-panics", &[&inherits[..], &features].concat()))
+}
+
+fn manifest_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A static library of Rust code that has nothing to do with keyfob, made by the same compiler.
+pub fn other_library() -> PathBuf {
+    let number = BUILT.fetch_add(1, Relaxed);
+    let path = scratch().join(format!("libother-{}-{number}.a", std::process::id()));
+    let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.args(["--edition", "2024", "--crate-type", "staticlib", "-O", "tests/rust/other.rs", "-o"]);
+    succeeds(command.arg(&path).current_dir(manifest_dir()));
+    path
 }
 
 /// Cargo's target folder.
@@ -48,7 +62,7 @@ fn scratch() -> PathBuf {
 }
 
 impl Library {
-    /// As the Makefile builds it, so that neither undoes the other's work.
+    /// Builds like the Makefile, so that the two do not replace each other's output.
     fn build(profile: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO"));
         command.args(["rustc", "--locked", "--package", "keyfob-capi", "--lib", "--profile", profile]);
@@ -63,27 +77,31 @@ impl Library {
         let native = said.lines().find_map(|line| line.strip_prefix("note: native-static-libs: "));
         let native =
             native.expect("rustc names the libraries").split_whitespace().map(str::to_owned).collect();
-        // As `make install` names them.
+        // The names that `make install` uses.
         let folder = scratch().join(profile);
         fs::create_dir_all(&folder).expect("the target folder can be written to");
         let built = target().join(profile);
         let (archive, shared) = (folder.join("libkeyfob.a"), folder.join("libkeyfob.so.0"));
         for (from, to) in [("libkeyfob_capi.a", &archive), ("libkeyfob_capi.so", &shared)] {
-            // Another process may be running with the old one.
+            // Another process may be running with the old file.
             let new = to.with_extension(format!("new{}", std::process::id()));
-            fs::copy(built.join(from), &new).expect("it was built");
+            if cfg!(target_os = "linux") && *to == archive {
+                succeeds(Command::new(manifest_dir().join("only-keyfob")).arg(built.join(from)).arg(&new));
+            } else {
+                fs::copy(built.join(from), &new).expect("it was built");
+            }
             fs::rename(&new, to).expect("the same folder");
         }
         Self { archive, shared, native }
     }
 }
 
-/// How a program is built and run.
+/// How to build and run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
     Static,
     Shared,
-    /// With the library that can panic.
+    /// With the static library that has no allocator of its own and can panic.
     Panics,
     Cpp,
     /// With the sanitizers for addresses and for undefined behaviour.
@@ -93,10 +111,10 @@ pub enum Flavor {
     Valgrind,
 }
 
-/// Tells programs apart: two tests of one process may build the same at once.
+/// Numbers programs: two tests of one process may build the same one at once.
 static BUILT: AtomicUsize = AtomicUsize::new(0);
 
-/// A program in C, built.
+/// A C program that was built.
 pub struct Program {
     path: PathBuf,
     flavor: Flavor,
@@ -104,17 +122,31 @@ pub struct Program {
 }
 
 impl Program {
-    /// One of `tests/c`.
+    /// Builds a program of `tests/c`.
     pub fn test(name: &str, flavor: Flavor) -> Self {
-        Self::build(&Path::new("tests/c").join(name).with_extension("c"), flavor, &[])
+        Self::build(&Path::new("tests/c").join(name).with_extension("c"), flavor, &[], &[])
     }
 
-    /// One of `examples`.
+    /// Builds a program of `tests/c` and links another static library before keyfob or after it.
+    pub fn beside(name: &str, flavor: Flavor, other: &Path, comes_first: bool) -> Self {
+        let (before, behind) = if comes_first { (&[other][..], &[][..]) } else { (&[][..], &[other][..]) };
+        Self::build(&Path::new("tests/c").join(name).with_extension("c"), flavor, before, behind)
+    }
+
+    /// Builds a program of `examples`, in C++ for that flavor.
     pub fn example(name: &str, flavor: Flavor, libraries: &[&str]) -> Self {
-        Self::build(&Path::new("examples").join(name).with_extension("c"), flavor, libraries)
+        let libraries: Vec<_> = libraries.iter().map(Path::new).collect();
+        let extension = if flavor == Flavor::Cpp { "cpp" } else { "c" };
+        Self::build(&Path::new("examples").join(name).with_extension(extension), flavor, &[], &libraries)
     }
 
-    fn build(source: &Path, flavor: Flavor, libraries: &[&str]) -> Self {
+    /// Builds another C program.
+    pub fn source(path: &Path) -> Self {
+        Self::build(path, Flavor::Shared, &[], &[])
+    }
+
+    /// `before` and `behind`: what is linked before the library and after it.
+    fn build(source: &Path, flavor: Flavor, before: &[&Path], behind: &[&Path]) -> Self {
         let library = if flavor == Flavor::Panics { panicking() } else { library() };
         let name = source.file_stem().expect("a file").display();
         let number = BUILT.fetch_add(1, Relaxed);
@@ -135,18 +167,19 @@ impl Program {
             Flavor::Threads => &["-fsanitize=thread"],
             _ => &[],
         });
-        command.arg(source).args(["-x", "none"]).arg("-o").arg(&path);
+        command.arg(source).args(["-x", "none"]).arg("-o").arg(&path).args(before);
         if matches!(flavor, Flavor::Shared | Flavor::Threads) {
             let folder = library.shared.parent().expect("a folder");
             command.arg(&library.shared).arg(format!("-Wl,-rpath,{}", folder.display()));
         } else {
-            command.arg(&library.archive).args(&library.native);
+            command.arg(&library.archive);
         }
-        succeeds(command.args(libraries).current_dir(env!("CARGO_MANIFEST_DIR")));
+        // Each Rust library needs the libraries that rustc names.
+        succeeds(command.args(behind).args(&library.native).current_dir(manifest_dir()));
         Self { path, flavor, home: tempfile::tempdir().expect("a place for temporary files") }
     }
 
-    /// With an environment of its own: a fresh home, and two stores.
+    /// A command with an environment of its own: a new home folder and two stores.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         if self.flavor == Flavor::Valgrind {
@@ -157,7 +190,8 @@ impl Program {
             let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/valgrind.supp");
             command.arg(format!("--suppressions={}", known.display())).arg(&self.path);
         }
-        // ThreadSanitizer does not see how Rust code takes turns, only what it calls in C: the library is left out.
+        // ThreadSanitizer sees only the locks of C code, not those of Rust code, so reports about the library
+        // are ignored.
         command
             .env_clear()
             .env("TSAN_OPTIONS", "ignore_noninstrumented_modules=1")
@@ -170,7 +204,7 @@ impl Program {
         self.home.path()
     }
 
-    /// Returns what it said, on both.
+    /// Runs the program, which must succeed, and returns its standard output and standard error.
     #[track_caller]
     pub fn passes(&self, command: impl std::borrow::BorrowMut<Command>) -> String {
         let mut command = command;
@@ -181,7 +215,7 @@ impl Program {
         said
     }
 
-    /// Answers each line of its standard output.
+    /// Answers each line of the program's standard output.
     #[track_caller]
     pub fn talks(&self, command: &mut Command, answer: impl FnMut(&str, &mut ChildStdin)) {
         command.stdout(Stdio::piped());
@@ -189,14 +223,14 @@ impl Program {
         self.talks_to(command, |_, line, input| answer(line, input.as_mut().expect("it is open")));
     }
 
-    /// The same with the process, and an input that can be closed.
+    /// The same, with access to the process and to an input that can be closed.
     #[track_caller]
     pub fn talks_to(&self, command: &mut Command, answer: impl FnMut(u32, &str, &mut Option<ChildStdin>)) {
         command.stdout(Stdio::piped());
         self.converse(command, |child| Box::new(child.stdout.take().expect("piped")), answer);
     }
 
-    /// Answers each line of its standard error, and of its standard output, which goes to the same pipe.
+    /// Answers each line of the program's standard output and standard error, which share a pipe.
     #[track_caller]
     pub fn talks_on_standard_error(&self, command: &mut Command, answer: impl FnMut(&str, &mut ChildStdin)) {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -217,7 +251,7 @@ impl Program {
         mut answer: impl FnMut(u32, &str, &mut Option<ChildStdin>),
     ) {
         let mut child = command.stdin(Stdio::piped()).spawn().expect("it runs");
-        // Its ends of the pipes are to be the child's alone.
+        // Only the child may hold its ends of the pipes.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut input = child.stdin.take();
         let mut all = String::new();
@@ -237,7 +271,7 @@ impl Drop for Program {
     }
 }
 
-/// Returns what it printed.
+/// Returns the output of a command, which must succeed.
 #[track_caller]
 pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
@@ -246,7 +280,7 @@ pub fn succeeds(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// The symbols that a shared library of this machine defines for others, sorted: ELF, 64 bits, little-endian.
+/// Returns the sorted symbols that a shared library exports: ELF, 64 bits, little-endian.
 pub fn exports(library: &Path) -> Vec<String> {
     let bytes = fs::read(library).expect("the library");
     let number = |at: usize, size: usize| {

@@ -1,4 +1,4 @@
-//! Servers of a few lines, for what a sandbox does not do. Each lives as long as the test.
+//! Small servers for cases that a sandbox does not cover. Each runs until the test ends.
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -22,21 +22,21 @@ fn serve(serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let serve = serve.clone();
-            // A client that goes away ends its own thread only.
+            // If a client disconnects, only its own thread ends.
             thread::spawn(move || serve(stream));
         }
     });
     address
 }
 
-/// The head of a request.
+/// Reads the head of a request.
 fn head(reader: &mut impl io::BufRead) -> io::Result<String> {
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
     Ok(head)
 }
 
-/// Answers every request alike, and keeps what came.
+/// Answers every request in the same way, and records it.
 pub struct Recorder {
     address: SocketAddr,
     requests: Kept,
@@ -53,7 +53,9 @@ impl Recorder {
                 .to_ascii_lowercase()
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-            reader.take(length.unwrap_or(0)).read_to_string(&mut request)?;
+            let mut body = Vec::new();
+            reader.take(length.unwrap_or(0)).read_to_end(&mut body)?;
+            request.push_str(&String::from_utf8_lossy(&body));
             keep(&all, request);
             let length = answer.len();
             write!(
@@ -73,7 +75,7 @@ impl Recorder {
     }
 }
 
-/// A proxy: connects whoever asks with `CONNECT` (RFC 9110 9.3.6), and keeps what each asked for.
+/// A proxy that accepts every `CONNECT` (RFC 9110 9.3.6) and records its target.
 pub struct Tunnel {
     address: SocketAddr,
     asked: Kept,

@@ -1,70 +1,118 @@
-//! One line of the input → one line of JSON.
+//! Turns one line of the input into one line of JSON.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use keyfob::ErrorKind;
 use keyfob::ureq::Agent;
-use keyfob::ureq::Body;
-use keyfob::ureq::http::{Response, Uri};
-use keyfob::{ErrorKind, classify, classify_answer};
-use serde::de::IgnoredAny;
+use keyfob::ureq::http::Uri;
 
+use super::body::{Body, Shape};
+use super::budget::{Budget, MAX_BODY, PIECE};
 use super::input::{Line, MAX_LINE};
 use crate::failure::{Failure, name};
 use crate::target::Target;
-
-/// The longest body that is taken, so that memory is bounded.
-const MAX_BODY: usize = 16 * 1024 * 1024;
 
 pub enum Answer {
     /// A line to write.
     Line {
         number: u64,
-        json: Vec<u8>,
-        /// What was wrong, if anything.
+        /// The line of JSON up to the body.
+        begin: Vec<u8>,
+        body: Option<(Body, Shape)>,
+        /// The failure, if there was one.
         failed: Option<Failure>,
     },
     /// Every other line would fail as well.
     Fatal(Failure),
 }
 
+/// The part of the budget that one line has.
+pub struct Share<'a> {
+    budget: &'a Budget,
+    turn: u64,
+    bytes: u64,
+}
+
+/// The reason why there is no answer yet.
+pub enum Unanswered {
+    /// The budget has no space for this many bytes now. The request can be sent again when it has.
+    OverBudget(u64),
+    Failed(Failure),
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Answer {
-    /// In bytes.
-    pub fn len(&self) -> usize {
+    /// Returns the length in bytes.
+    pub fn len(&self) -> u64 {
         match self {
-            Self::Line { json, .. } => json.len(),
+            Self::Line { begin, body, .. } => {
+                begin.len() as u64 + body.as_ref().map_or(0, |(body, _)| body.len())
+            }
             Self::Fatal(_) => 0,
         }
     }
 
-    /// Asks the API. `body` is only there to be used again.
-    pub fn to(line: &Line, agent: &Agent, target: &Target, body: &mut Vec<u8>) -> Self {
-        let number = line.number;
-        match url(line, target).and_then(|url| ask(agent, url, body)) {
-            Ok(response) => {
-                let failed = classify_answer(&response).map(Failure::from);
-                let mut json = Vec::with_capacity(body.len() + 64);
-                let written = write!(json, r#"{{"line":{number},"status":{}"#, response.status().as_u16());
-                if let Some(failure) = &failed {
-                    tell(&mut json, failure);
+    /// Sends the request until the budget has space for the body. Returns `None` if the answer is no longer wanted. `buffer` has the size of a
+    /// piece, and callers reuse it.
+    pub fn to(
+        line: &Line,
+        agent: &Agent,
+        target: &Target,
+        (budget, turn): (&Budget, u64),
+        buffer: &mut [u8],
+    ) -> Option<Self> {
+        let mut bytes = budget.begin(turn)?;
+        loop {
+            let share = Share { budget, turn, bytes };
+            match url(line, target).map_err(Unanswered::from).and_then(|url| ask(agent, url, share, buffer)) {
+                Ok((status, mut body, failed)) => {
+                    let number = line.number;
+                    let mut begin = format!(r#"{{"line":{number},"status":{status}"#).into_bytes();
+                    if let Some(failure) = &failed {
+                        tell(&mut begin, failure);
+                    }
+                    let form = body.shape();
+                    return Some(Self::Line { number, begin, body: Some((body, form)), failed });
                 }
-                append(&mut json, body);
-                debug_assert!(written.is_ok(), "memory takes everything");
-                Self::Line { number, json, failed }
-            }
-            Err(failure)
-                if matches!(failure.kind(), Some(ErrorKind::NoCredentials | ErrorKind::LoginRequired)) =>
-            {
-                Self::Fatal(failure)
-            }
-            Err(failure) => {
-                let mut json = format!(r#"{{"line":{number}"#).into_bytes();
-                tell(&mut json, &failure);
-                json.extend_from_slice(b"}\n");
-                Self::Line { number, json, failed: Some(failure) }
+                Err(Unanswered::OverBudget(wanted)) => bytes = budget.begin_again(turn, wanted)?,
+                Err(Unanswered::Failed(failure)) => return Some(Self::failed(line.number, failure)),
             }
         }
+    }
+
+    fn failed(number: u64, failure: Failure) -> Self {
+        if matches!(failure.kind(), Some(ErrorKind::NoCredentials | ErrorKind::LoginRequired)) {
+            return Self::Fatal(failure);
+        }
+        let mut begin = format!(r#"{{"line":{number}"#).into_bytes();
+        tell(&mut begin, &failure);
+        Self::Line { number, begin, body: None, failed: Some(failure) }
+    }
+
+    /// Writes the answer piece by piece, as one line.
+    pub fn write(&self, put: &mut impl FnMut(&[u8])) {
+        let Self::Line { begin, body, .. } = self else { return };
+        put(begin);
+        if let Some((body, shape)) = body {
+            body.write(*shape, put);
+        }
+        put(b"}\n");
+    }
+}
+
+impl Share<'_> {
+    /// Changes the share to this size. Returns whether the budget has the space.
+    fn resize(&mut self, bytes: u64) -> bool {
+        let fits = self.budget.resize(self.turn, bytes);
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
     }
 }
 
@@ -77,62 +125,55 @@ fn url(line: &Line, target: &Target) -> Result<Uri, Failure> {
     target.url(text.trim())
 }
 
-fn ask(agent: &Agent, url: Uri, body: &mut Vec<u8>) -> Result<Response<Body>, Failure> {
-    body.clear();
-    let mut response = agent.get(url).call().map_err(classify)?;
-    let mut reader = response.body_mut().as_reader().take(MAX_BODY as u64 + 1);
-    reader.read_to_end(body).map_err(|e: io::Error| classify(e.into()))?;
-    if body.len() > MAX_BODY {
-        return Err(Failure::new(ErrorKind::Protocol, "the answer is longer than 16 MiB: use `get` for it"));
+/// Returns the status, the body and the failure, if there was one.
+fn ask(
+    agent: &Agent,
+    url: Uri,
+    mut share: Share<'_>,
+    buffer: &mut [u8],
+) -> Result<(u16, Body, Option<Failure>), Unanswered> {
+    let mut response = agent.get(url).call().map_err(|e| Failure::from(keyfob::Error::from(e)))?;
+    let length = response.body().content_length();
+    if let Some(length) = length {
+        check(length)?;
+        // Most bodies are shorter, and need no further space in the shared budget.
+        if length.max(share.bytes) > PIECE as u64 && !share.resize(length) {
+            return Err(Unanswered::OverBudget(length));
+        }
     }
-    Ok(response)
+    let failed = keyfob::Error::from_response(&response).map(Failure::from);
+    let mut body = Body::default();
+    let mut reader = response.body_mut().as_reader();
+    loop {
+        match body.read_piece(&mut reader, buffer) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // The API's refusal is reported even without its body.
+            Err(e) => match failed {
+                Some(failure) => return Err(failure.into()),
+                None => return Err(Failure::from(keyfob::Error::from(keyfob::ureq::Error::from(e))).into()),
+            },
+        }
+        check(body.len())?;
+        let with_next = (body.len() + PIECE as u64).min(length.unwrap_or(MAX_BODY));
+        if with_next > share.bytes && !share.resize(with_next) {
+            // Its final length is unknown.
+            return Err(Unanswered::OverBudget(length.unwrap_or(MAX_BODY)));
+        }
+    }
+    check(body.len())?;
+    Ok((response.status().as_u16(), body, failed))
+}
+
+fn check(length: u64) -> Result<(), Failure> {
+    if length <= MAX_BODY {
+        return Ok(());
+    }
+    let text = format!("the answer is longer than {} MiB: use `get` for it", MAX_BODY / (1024 * 1024));
+    Err(Failure::new(ErrorKind::Protocol, text))
 }
 
 fn tell(json: &mut Vec<u8>, failure: &Failure) {
     let text = serde_json::Value::from(failure.to_string());
     let _ = write!(json, r#","kind":"{}","error":{text}"#, name(failure.kind()));
-}
-
-/// JSON as it came, but on one line; other text as a string; what is neither in Base64.
-fn append(json: &mut Vec<u8>, body: &[u8]) {
-    let text = std::str::from_utf8(body);
-    match text.map(|text| (text, serde_json::from_str::<IgnoredAny>(text).is_ok())) {
-        Ok((text, true)) => {
-            json.extend_from_slice(br#","body":"#);
-            // Line breaks are between the tokens of JSON, and never in them.
-            for part in text.trim().split(['\n', '\r']) {
-                json.extend_from_slice(part.as_bytes());
-            }
-        }
-        Ok((text, false)) => {
-            let _ = write!(json, r#","body":{}"#, serde_json::Value::from(text));
-        }
-        Err(_) => {
-            let _ = write!(json, r#","body_base64":"{}""#, STANDARD.encode(body));
-        }
-    }
-    json.extend_from_slice(b"}\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::append;
-
-    #[test]
-    fn bodies_stay_what_they_are_on_one_line() {
-        for (body, expected) in [
-            (&b"{\"a\": 1.10}"[..], r#","body":{"a": 1.10}}"#),
-            (b"\n{\r\n  \"a\": \"b\\n\",\n\"c\":[1,\n2]}\n", r#","body":{  "a": "b\n","c":[1,2]}}"#),
-            (b"12345678901234567890123", r#","body":12345678901234567890123}"#),
-            (b"", r#","body":""}"#),
-            (b"two\nlines \"quoted\"", r#","body":"two\nlines \"quoted\""}"#),
-            (b"{\"a\":1} trailing", r#","body":"{\"a\":1} trailing"}"#),
-            (b"\xff\x00", r#","body_base64":"/wA="}"#),
-            (b"\"\xff\"", r#","body_base64":"Iv8i"}"#),
-        ] {
-            let mut json = Vec::new();
-            append(&mut json, body);
-            assert_eq!(String::from_utf8(json).unwrap(), format!("{expected}\n"));
-        }
-    }
 }

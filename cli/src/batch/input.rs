@@ -1,5 +1,6 @@
-//! The lines that come in, one by one.
+//! Reads the lines of the input, one by one.
 
+use keyfob_config::text;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -7,13 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::output::unreadable;
 
-/// The longest line that is taken. URLs are a tenth of it.
+/// The longest line that is accepted. URLs are a tenth of it.
 pub const MAX_LINE: u64 = 16 * 1024;
 
-/// Some editors begin a file with it.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// A line with something in it.
+/// A line that is not empty.
 pub struct Line {
     /// From 1.
     pub number: u64,
@@ -56,7 +54,7 @@ impl Input {
         Ok(Self { reader, name, path, number: 0, turn: 0, ended: false })
     }
 
-    /// How many lines there are, if that can be told beforehand.
+    /// Returns the number of lines, if it can be known beforehand.
     pub fn count_lines(&self) -> Result<Option<u64>, Failure> {
         let Some(path) = &self.path else { return Ok(None) };
         let failed = |e: &io::Error| unreadable(&self.name, e);
@@ -76,10 +74,10 @@ impl Input {
         Ok(Some(lines + u64::from(last != b'\n')))
     }
 
-    /// Goes on after this line.
+    /// Skips this many lines.
     pub fn pass_by(&mut self, lines: u64) -> Result<(), Failure> {
         while self.number < lines {
-            if self.read().map_err(|e| unreadable(&self.name, &e))?.is_none() {
+            if self.read().map_err(|e| self.unreadable(&e))?.is_none() {
                 let (name, number) = (&self.name, self.number);
                 let text = format!(
                     "{name} has {number} lines, and the answer to line {lines} is in the output already: is it the right \
@@ -91,7 +89,7 @@ impl Input {
         Ok(())
     }
 
-    /// The next line, and the place of its answer: 0, 1, 2, …
+    /// Returns the next line and the position of its answer: 0, 1, 2, …
     pub fn next(&mut self) -> Option<(u64, Result<Line, Failure>)> {
         while !self.ended {
             let line = match self.read() {
@@ -100,7 +98,7 @@ impl Input {
                 Ok(None) => break,
                 Err(e) => {
                     self.ended = true;
-                    Err(unreadable(&self.name, &e))
+                    Err(self.unreadable(&e))
                 }
             };
             let turn = self.turn;
@@ -109,6 +107,14 @@ impl Input {
         }
         self.ended = true;
         None
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Failure {
+        match error.kind() {
+            // The text is from this module.
+            io::ErrorKind::InvalidData => Failure::invalid(format!("{} {error}", self.name)),
+            _ => unreadable(&self.name, error),
+        }
     }
 
     fn read(&mut self) -> io::Result<Option<Line>> {
@@ -124,8 +130,13 @@ impl Input {
             bytes.clear();
             (&mut self.reader).take(MAX_LINE + 1).read_until(b'\n', &mut bytes)?;
         }
-        if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
-            bytes.drain(..BYTE_ORDER_MARK.len());
+        if self.number == 1
+            && let Some(problem) = text::other_encoding(&bytes)
+        {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        if self.number == 1 {
+            text::drop_mark(&mut bytes);
         }
         Ok(Some(Line { number: self.number, bytes: Some(bytes).filter(|_| !too_long) }))
     }

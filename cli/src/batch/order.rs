@@ -1,4 +1,4 @@
-//! Answers come in any order and are written in that of the lines.
+//! Writes answers in the order of the lines, in whatever order they arrive.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -6,35 +6,29 @@ use std::io::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keyfob_config::clock;
+
 use super::answer::Answer;
+use super::budget::Budget;
 use crate::failure::Failure;
 use crate::output::unwritable;
 
-/// How many answers may wait for one before them, for each thread.
-const WINDOW: u64 = 16;
-
-/// And how many bytes of them: beyond that, only what is waited for is asked for.
-const MOST: usize = 64 * 1024 * 1024;
-
-/// So much is written at once.
+/// The number of bytes that are written at once.
 const CHUNK: usize = 64 * 1024;
 
 pub struct Order {
-    name: String,
-    window: u64,
+    pub budget: Budget,
     state: Mutex<State>,
-    /// The first answer that was missing has come.
-    moved: Condvar,
-    /// A thread has ended.
+    /// Notified when a thread has ended.
     ended: Condvar,
 }
 
-/// How it went, line by line.
+/// The outcome, line by line.
 #[derive(Default)]
 pub struct Tally {
-    /// The last line of the input whose answer is written, or on its way out.
+    /// The last line of the input whose answer is written or being written.
     pub last_line: u64,
-    /// How many answers there are.
+    /// The number of answers.
     pub lines: u64,
     pub failed: u64,
     pub first_failure: Option<(u64, Failure)>,
@@ -52,130 +46,132 @@ impl Tally {
 }
 
 struct State {
-    file: File,
-    /// Whole lines, not yet written.
-    buffer: Vec<u8>,
-    /// The turn of the first answer that has not come.
+    output: Output,
+    /// The position of the first answer that has not arrived.
     next: u64,
     /// Answers from `next` on.
     waiting: VecDeque<Option<Answer>>,
-    /// The bytes in `waiting`.
-    bytes: usize,
     threads: usize,
     tally: Tally,
-    /// Nothing is written any more.
-    closed: bool,
+}
+
+struct Output {
+    file: File,
+    name: String,
+    /// The bytes that are not written yet.
+    buffer: Vec<u8>,
+    /// The reason why nothing is written any more.
     fatal: Option<Failure>,
 }
 
 impl Order {
-    /// `tally` is that of what the file holds already.
-    pub fn new(file: File, name: String, threads: usize, tally: Tally) -> Self {
-        let state = State {
-            file,
-            buffer: Vec::with_capacity(2 * CHUNK),
-            next: 0,
-            waiting: VecDeque::new(),
-            bytes: 0,
-            threads: 0,
-            tally,
-            closed: false,
-            fatal: None,
-        };
-        Self {
-            name,
-            window: WINDOW * threads as u64,
-            state: Mutex::new(state),
-            moved: Condvar::new(),
-            ended: Condvar::new(),
-        }
+    /// `tally` is the outcome of the lines that the file holds already.
+    pub fn new(file: File, name: String, budget: Budget, tally: Tally) -> Self {
+        let output = Output { file, name, buffer: Vec::with_capacity(2 * CHUNK), fatal: None };
+        let state = State { output, next: 0, waiting: VecDeque::new(), threads: 0, tally };
+        Self { budget, state: Mutex::new(state), ended: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A thread begins.
+    /// Notes that a thread begins.
     pub fn begin(&self) {
         self.lock().threads += 1;
     }
 
-    /// A thread has no more to do.
+    /// Notes that a thread has no more work.
     pub fn end(&self) {
         self.lock().threads -= 1;
         self.ended.notify_all();
     }
 
-    /// Waits until the answer of this turn has a place to wait in. False if it is not wanted any more.
-    pub fn may_begin(&self, turn: u64) -> bool {
-        let mut state = self.lock();
-        let must_wait =
-            |state: &State| turn >= state.next + self.window || state.bytes > MOST && turn > state.next;
-        while must_wait(&state) && !state.closed {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        !state.closed
-    }
-
     pub fn put(&self, turn: u64, answer: Answer) {
+        self.budget.keep(turn, answer.len());
         let mut state = self.lock();
         let Ok(place) = usize::try_from(turn - state.next) else { return };
         if state.waiting.len() <= place {
             state.waiting.resize_with(place + 1, || None);
         }
-        state.bytes += answer.len();
         state.waiting[place] = Some(answer);
-        if place > 0 {
-            return;
-        }
         while let Some(Some(_)) = state.waiting.front() {
             let Some(Some(answer)) = state.waiting.pop_front() else { break };
             state.next += 1;
-            state.bytes -= answer.len();
             state.take(answer);
+            self.budget.written();
         }
-        if state.buffer.len() >= CHUNK {
-            state.write(&self.name);
+        if state.output.fatal.is_some() {
+            self.budget.close();
         }
-        drop(state);
-        self.moved.notify_all();
     }
 
-    /// Waits a while and writes what there is. Whether all is done.
+    /// Waits a while and writes the answers that are ready. Returns whether all threads have ended.
     pub fn wait(&self, within: Duration) -> bool {
         let state = self.lock();
-        let running = |state: &mut State| state.threads > 0 && state.fatal.is_none();
-        let (mut state, _) =
-            self.ended.wait_timeout_while(state, within, running).unwrap_or_else(PoisonError::into_inner);
-        state.write(&self.name);
-        state.threads == 0 || state.fatal.is_some()
+        let (mut state, _) = self
+            .ended
+            .wait_timeout_while(state, within, |state| state.threads > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.output.flush();
+        if state.output.fatal.is_some() {
+            self.budget.close();
+        }
+        state.threads == 0
     }
 
-    /// The last line whose answer is on its way out.
+    /// Returns the last line whose answer is being written.
     pub fn last_line(&self) -> u64 {
         self.lock().tally.last_line
     }
 
-    /// Writes whole lines, and nothing after them.
-    pub fn close(&self) {
-        let mut state = self.lock();
-        state.write(&self.name);
-        state.closed = true;
-        drop(state);
-        self.moved.notify_all();
+    /// Ends the run for this reason, unless there is one already.
+    pub fn fail(&self, failure: Failure) {
+        self.lock().output.fatal.get_or_insert(failure);
+        self.budget.close();
     }
 
-    /// How it went.
+    /// Returns the outcome.
     pub fn result(&self) -> Result<(), Failure> {
-        let mut state = self.lock();
-        state.write(&self.name);
-        match state.fatal.take() {
-            // The lines that failed before are worth their status.
+        self.lock().result()
+    }
+
+    /// Returns the outcome without waiting for the threads. They write nothing more. A line that is being written is completed, unless that
+    /// takes longer than `within`.
+    pub fn close(&self, within: Duration) -> Result<(), Failure> {
+        let mut state = None;
+        clock::within(within, || {
+            state = self.state.try_lock().ok();
+            state.is_some()
+        });
+        let Some(mut state) = state else { return Ok(()) };
+        let result = state.result();
+        // The lock is never released, so no other thread writes.
+        std::mem::forget(state);
+        result
+    }
+}
+
+impl State {
+    fn take(&mut self, answer: Answer) {
+        if self.output.fatal.is_some() {
+            return;
+        }
+        answer.write(&mut |bytes| self.output.put(bytes));
+        match answer {
+            Answer::Fatal(failure) => self.output.fatal = Some(failure),
+            Answer::Line { number, failed, .. } => self.tally.add(number, failed),
+        }
+    }
+
+    fn result(&mut self) -> Result<(), Failure> {
+        match self.output.fatal.take() {
+            // The lines that failed in an earlier run decide the status too.
             Some(Failure::BrokenPipe) | None => {}
             Some(fatal) => return Err(fatal),
         }
-        let Some((line, failure)) = state.tally.first_failure.take() else { return Ok(()) };
-        let (failed, lines) = (state.tally.failed, state.tally.lines);
+        let Some((line, failure)) = self.tally.first_failure.take() else { return Ok(()) };
+        let (failed, lines) = (self.tally.failed, self.tally.lines);
         let text = format!("{failed} of {lines} lines failed, the first in line {line}: {failure}");
         Err(match failure.kind() {
             Some(kind) => Failure::new(kind, text),
@@ -184,74 +180,67 @@ impl Order {
     }
 }
 
-impl State {
-    fn take(&mut self, answer: Answer) {
-        if self.closed {
+impl Output {
+    fn put(&mut self, bytes: &[u8]) {
+        if self.fatal.is_some() {
             return;
         }
-        match answer {
-            Answer::Fatal(failure) => self.stop(failure),
-            Answer::Line { number, json, failed } => {
-                self.buffer.extend_from_slice(&json);
-                self.tally.add(number, failed);
-            }
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush();
         }
     }
 
-    fn stop(&mut self, failure: Failure) {
-        self.closed = true;
-        self.fatal.get_or_insert(failure);
-    }
-
-    fn write(&mut self, name: &str) {
-        if self.buffer.is_empty() {
+    fn flush(&mut self) {
+        if self.buffer.is_empty() || self.fatal.is_some() {
             return;
         }
         let written = self.file.write_all(&self.buffer);
         self.buffer.clear();
         if let Err(e) = written {
-            self.stop(unwritable(name, &e));
+            self.fatal = Some(unwritable(&self.name, &e));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::thread;
+    use std::io::{self, Read as _};
 
+    use super::super::body::{Body, Shape};
+    use super::super::budget::PIECE;
     use super::*;
 
     #[test]
     #[cfg(unix)]
-    fn a_reader_that_has_gone_hides_no_failed_line() {
+    fn closed_output_hides_no_failed_line() {
         for status in [None, Some(8)] {
-            let (reader, writer) = std::io::pipe().unwrap();
+            let (reader, writer) = io::pipe().unwrap();
             drop(reader);
             let file = File::from(std::os::fd::OwnedFd::from(writer));
-            let order = Order::new(file, "answers".to_owned(), 1, Tally::default());
+            let order = Order::new(file, "answers".to_owned(), Budget::new(0, 1), Tally::default());
             let failed = status.map(|_| Failure::new(keyfob::ErrorKind::ApiStatus, "no"));
-            order.put(0, Answer::Line { number: 1, json: b"{}\n".to_vec(), failed });
+            order.put(0, Answer::Line { number: 1, begin: b"{".to_vec(), body: None, failed });
+            assert!(order.wait(Duration::ZERO) && order.budget.is_closed());
             assert_eq!(order.result().err().map(|failure| failure.exit_status()), status);
         }
     }
 
     #[test]
-    fn large_answers_hold_up_all_but_the_one_that_is_waited_for() {
+    fn waiting_answer_has_room_for_its_own_size() {
+        const MIB: u64 = 1024 * 1024;
         let file = tempfile::tempfile().unwrap();
-        let order = &Order::new(file, "answers".to_owned(), 8, Tally::default());
-        let answer = |number, len| Answer::Line { number, json: vec![b'x'; len], failed: None };
-        order.put(1, answer(2, MOST));
-        assert!(order.may_begin(2), "so much is allowed");
-        order.put(2, answer(3, 1));
-        assert!(order.may_begin(0));
-        thread::scope(|scope| {
-            let (begun, has_begun) = mpsc::channel();
-            scope.spawn(move || begun.send(order.may_begin(3)));
-            assert!(has_begun.recv_timeout(Duration::from_millis(100)).is_err());
-            order.put(0, answer(1, 1));
-            assert!(has_begun.recv().unwrap());
-        });
-        assert_eq!(order.last_line(), 3);
+        let order = Order::new(file, "answers".to_owned(), Budget::new(32 * MIB, 1), Tally::default());
+        let mut body = Body::default();
+        let mut from = io::repeat(b'x').take(15 * MIB);
+        while body.read_piece(&mut from, &mut vec![0; PIECE]).unwrap() {}
+        order.put(
+            1,
+            Answer::Line { number: 2, begin: b"{".to_vec(), body: Some((body, Shape::Text)), failed: None },
+        );
+        assert!(!order.budget.resize(2, MIB), "one byte too many");
+        assert!(order.budget.resize(2, MIB - 1));
+        order.put(0, Answer::Line { number: 1, begin: b"{".to_vec(), body: None, failed: None });
+        assert!(order.budget.resize(3, 15 * MIB), "it is written, and 2 is the oldest");
     }
 }

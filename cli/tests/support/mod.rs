@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod git;
+pub mod home;
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use tempfile::TempDir;
 
 pub const INFO: &str = "/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0";
 
-/// Both services and a home folder of one's own.
+/// Both services, and a home folder of the test's own.
 pub struct Services {
     pub spatiafi: Sandbox,
     pub spacebring: SpacebringSandbox,
@@ -37,7 +40,7 @@ impl Services {
         self.home.path().join(name)
     }
 
-    /// A file with this content, 0600.
+    /// Writes a file with this content, mode 0600.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, content).unwrap();
@@ -48,14 +51,14 @@ impl Services {
         path
     }
 
-    /// With the whole environment of both sandboxes, and nothing else.
+    /// Runs the command with the environment of both sandboxes, and no other variables.
     pub fn keyfob(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = bare(self.home.path());
         command.args(arguments).envs(self.spatiafi.env()).envs(self.spacebring.env());
         command
     }
 
-    /// The same in words, without those variables.
+    /// The same with arguments in words, without these variables.
     pub fn without(&self, unset: &[&str], words: &str) -> Command {
         let mut command = self.keyfob(words.split_whitespace());
         for name in unset {
@@ -64,12 +67,12 @@ impl Services {
         command
     }
 
-    /// The same in words.
+    /// The same with arguments in words.
     pub fn run(&self, words: &str) -> Output {
         self.without(&[], words).output().unwrap()
     }
 
-    /// A line of shell, which finds the command by its name.
+    /// Runs a line of shell, which finds the command by its name.
     #[cfg(unix)]
     pub fn shell(&self, line: &str) -> Output {
         let folder = Path::new(env!("CARGO_BIN_EXE_keyfob")).parent().unwrap();
@@ -80,7 +83,7 @@ impl Services {
         shell.current_dir(self.home.path()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Logs in to Spacebring as a person would that pastes the address.
+    /// Logs in to Spacebring like a person who pastes the address.
     pub fn log_in(&self, more: &str) -> Output {
         self.log_in_with(&mut self.without(&[], &format!("spacebring login --no-browser {more}")))
     }
@@ -98,7 +101,7 @@ impl Services {
     }
 }
 
-/// With nothing in its environment but a home folder.
+/// Runs the command with only a home folder in its environment.
 pub fn bare(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyfob"));
     command.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -110,7 +113,7 @@ pub fn piped(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The login URL, as soon as it is on standard error. The rest stays to be read.
+/// Returns the login URL, as soon as it is on standard error. The rest stays unread.
 pub fn url_of(child: &mut Child) -> String {
     use std::io::Read as _;
     let stderr = child.stderr.as_mut().unwrap();
@@ -134,7 +137,7 @@ pub fn err(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// Ends with this status, says this on standard error, and nothing on standard output.
+/// Checks that it ended with this status, with this text on standard error and nothing on standard output.
 #[track_caller]
 pub fn fails(output: &Output, status: i32, says: &str) {
     assert_eq!(output.status.code(), Some(status), "{}{}", out(output), err(output));
@@ -142,14 +145,14 @@ pub fn fails(output: &Output, status: i32, says: &str) {
     assert_eq!(out(output), "");
 }
 
-/// Ends well, and says nothing on standard error.
+/// Checks that it succeeded, with nothing on standard error.
 #[track_caller]
 pub fn succeeds(output: &Output) -> &str {
     assert_eq!((output.status.code(), err(output)), (Some(0), ""), "{}", out(output));
     out(output)
 }
 
-/// Ends well, whatever it says.
+/// Checks that it succeeded, with any output.
 #[track_caller]
 pub fn ends_well(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{}{}", out(output), err(output));

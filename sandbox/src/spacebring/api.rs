@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
 use serde_json::{Map, Value, json};
 
+use super::Spacebring;
 use super::data::{Item, NETWORKS};
-use super::{Spacebring, at_most_once, expect_only};
 use crate::Endpoint;
 use crate::answer::Answer;
+use crate::oauth::parameters::{at_most_once, expect_only};
 use crate::request::Request;
 use crate::sync::lock;
 
@@ -99,7 +100,7 @@ const COLLECTIONS: [Collection; 5] = [
     },
 ];
 
-/// What a path leads to.
+/// The resource of a path.
 pub(super) struct Route<'p> {
     pub(super) collection: &'static Collection,
     item: Option<&'p str>,
@@ -115,7 +116,7 @@ pub(super) fn route(path: &str) -> Option<Route<'_>> {
     })
 }
 
-/// Who is calling.
+/// The caller.
 enum Caller {
     Customer(String),
     Partner { grant: u64, scopes: Vec<String> },
@@ -180,7 +181,7 @@ impl Spacebring {
 
     fn caller(&self, request: &Request<'_>) -> Result<Caller, Answer> {
         let header = request.header("authorization");
-        let header = header.map_err(|_| bad_request("The header authorization came more than once"))?;
+        let header = header.map_err(|_| bad_request("The header authorization was sent more than once"))?;
         let (scheme, credentials) = header.and_then(|value| value.split_once(' ')).unwrap_or_default();
         if scheme.eq_ignore_ascii_case("bearer") {
             let access = self.grants.access(credentials).ok_or_else(|| {
@@ -201,7 +202,7 @@ impl Spacebring {
     fn customer(&self, credentials: &str) -> Option<String> {
         let credentials = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
         let (client_id, client_secret) = credentials.split_once(':')?;
-        self.is_secret_of(client_id, client_secret).then(|| client_id.to_owned())
+        self.clients.is_secret_of(client_id, client_secret).then(|| client_id.to_owned())
     }
 
     fn expect_slowness(&self, caller: &Caller) -> Result<(), Answer> {
@@ -324,14 +325,15 @@ impl Spacebring {
     }
 }
 
-/// The network that is asked for; `None` means any, which only the list of networks is good for.
+/// The requested network. `None` means any, which only the list of networks allows.
 fn network(
     request: &Request<'_>,
     caller: &Caller,
     collection: &Collection,
 ) -> Result<Option<&'static str>, Answer> {
     let header = request.header("spacebring-network-id");
-    let header = header.map_err(|_| bad_request("The header spacebring-network-id came more than once"))?;
+    let header =
+        header.map_err(|_| bad_request("The header spacebring-network-id was sent more than once"))?;
     let own = match (header, caller) {
         (Some(id), _) if !is_uuid(id) => {
             return Err(bad_request("The header spacebring-network-id must be a UUID"));
@@ -366,8 +368,7 @@ fn expect_no_body(request: &Request<'_>) -> Result<(), Answer> {
 
 /// The fields of a JSON body `{"NAME": {…}}`.
 fn read_json(request: &Request<'_>, name: &str) -> Result<Map<String, Value>, Answer> {
-    let content_type = request.header("content-type").ok().flatten().unwrap_or_default();
-    if content_type.split(';').next() != Some("application/json") {
+    if !request.is_json() {
         return Err(bad_request("The content type must be application/json"));
     }
     let body: Option<Map<String, Value>> = serde_json::from_slice(request.body()).ok();
@@ -392,7 +393,7 @@ fn is_uuid(text: &str) -> bool {
         && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// Where the next page starts, and of what list; with characters that clients forget to encode.
+/// The token of the next page: its list and its start, with characters that clients forget to encode.
 fn page_token(start: usize, filters: &str) -> String {
     format!("+/{}==", STANDARD.encode(format!("{start}\n{filters}")).trim_end_matches('='))
 }

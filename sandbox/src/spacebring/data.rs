@@ -1,4 +1,4 @@
-//! What there is to read and change: made up, but shaped as published, and the same in every sandbox.
+//! The data to read and change: made up, with the published structure, and the same in every sandbox.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ const LOCATIONS: [(usize, &str); 4] =
 
 const CREATED: &str = "2024-01-01T09:00:00Z";
 
-/// Something in a list.
+/// An item of a list.
 pub(super) struct Item {
     pub(super) network: &'static str,
     pub(super) fields: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! So many requests in any second, and no more.
+//! The limit on requests in any second.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ pub(super) struct RateLimit {
 
 struct Inner {
     limit: Option<usize>,
-    /// The calls of the last second. Refused ones are not among them: a client that waits gets through.
+    /// The calls of the last second. Refused calls do not count, so a client that waits succeeds.
     calls: VecDeque<(SystemTime, String)>,
     refused: u64,
 }
@@ -39,7 +39,7 @@ impl RateLimit {
         let now = self.clock.now();
         let mut inner = lock(&self.inner);
         let Some(limit) = inner.limit else { return true };
-        // A clock that was moved back leaves calls in the future: they are forgotten too.
+        // A clock that was moved back leaves calls in the future. They are removed too.
         inner.calls.retain(|(at, _)| now.duration_since(*at).is_ok_and(|age| age < WINDOW));
         let recent = inner.calls.iter().filter(|(_, caller)| caller == credential).count();
         if recent >= limit {

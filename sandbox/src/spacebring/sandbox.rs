@@ -1,88 +1,64 @@
 //! Spacebring's sandbox: the handle that tests and the program hold.
 
-use std::ops::Deref;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::authorize::{Authorization, Refusal, deny};
 use super::data::NETWORKS;
-use super::{AUTHORIZE, OAuthErrors, PASSWORD, REVOKE, RefreshTokens, Spacebring, TOKEN, USERNAME};
-use crate::servers::{Servers, Tls};
+use super::{AUTHORIZE, OAuthErrors, REVOKE, RefreshTokens, Spacebring, TOKEN};
+use crate::Clock;
+use crate::oauth::authorize::{Authorization, Callback, decided};
+use crate::oauth::clients::Clients;
+use crate::servers::{Servers, Tls, handle};
 use crate::sync::lock;
-use crate::{Clock, Sandbox};
 
 const ORIGIN: &str = "spacebring";
 
-/// Spacebring on one loopback origin, until it is dropped. What is not particular to Spacebring is in [`Servers`].
+/// Spacebring on one loopback origin, until it is dropped. [`Servers`] has the methods that all services share.
 pub struct SpacebringSandbox {
     servers: Servers,
     spacebring: Arc<Spacebring>,
     client: (String, String),
 }
 
+handle!(SpacebringSandbox, 1);
+
 impl SpacebringSandbox {
-    /// Starts a sandbox that speaks plain HTTP.
-    ///
-    /// # Panics
-    ///
-    /// If there is no loopback network.
-    pub fn start() -> Self {
-        Self::start_with(Clock::default(), None)
-    }
-
-    /// Starts a sandbox that speaks TLS, with a certificate from a fresh authority: see [`Servers::ca_pem`].
-    ///
-    /// # Panics
-    ///
-    /// If there is no loopback network or no place for temporary files.
-    pub fn start_tls() -> Self {
-        Self::start_with(Clock::default(), Some(Arc::new(Tls::new())))
-    }
-
-    /// Starts a sandbox beside SpatiaFi's: with the same clock and, if that one speaks TLS, the same authority.
-    ///
-    /// # Panics
-    ///
-    /// If there is no loopback network.
-    pub fn beside(sandbox: &Sandbox) -> Self {
-        Self::start_with(sandbox.clock().clone(), sandbox.tls())
-    }
-
-    fn start_with(clock: Clock, tls: Option<Arc<Tls>>) -> Self {
-        let mut servers = Servers::new(clock, tls);
+    fn start_with(
+        clock: Clock,
+        tls: Option<Arc<Tls>>,
+        listeners: impl IntoIterator<Item = TcpListener>,
+    ) -> Self {
+        let mut servers = Servers::new(clock, tls, listeners);
         let spacebring = Spacebring::new(servers.clock());
         servers.open(ORIGIN, Arc::clone(&spacebring));
-        let client = spacebring.add_client();
+        let client = spacebring.clients.add();
         Self { servers, spacebring, client }
     }
-}
 
-impl Deref for SpacebringSandbox {
-    type Target = Servers;
-
-    fn deref(&self) -> &Servers {
-        &self.servers
+    fn clients(&self) -> &Clients {
+        &self.spacebring.clients
     }
 }
 
-/// Where it is.
+/// Addresses.
 impl SpacebringSandbox {
     /// Scheme, host and port of everything here.
     pub fn api_url(&self) -> String {
         self.url(ORIGIN)
     }
 
-    /// Where a login begins, in a browser.
+    /// The URL of the page that starts a login, for a browser.
     pub fn authorize_url(&self) -> String {
         self.api_url() + AUTHORIZE
     }
 
-    /// Where a code or a refresh token is exchanged.
+    /// The URL at which codes and refresh tokens are exchanged.
     pub fn token_url(&self) -> String {
         self.api_url() + TOKEN
     }
 
-    /// Where a token is ended.
+    /// The URL at which tokens are revoked.
     pub fn revoke_url(&self) -> String {
         self.api_url() + REVOKE
     }
@@ -100,41 +76,26 @@ impl SpacebringSandbox {
     }
 }
 
-/// Who may sign in, and for how long.
+/// Accounts and lifetimes.
 impl SpacebringSandbox {
-    /// The email that the log-in page takes.
-    pub fn username(&self) -> &'static str {
-        USERNAME
-    }
-
-    /// The password that the log-in page takes.
-    pub fn password(&self) -> &'static str {
-        PASSWORD
-    }
-
     /// The `client_id` of the client that is registered from the start: a customer and a partner.
     pub fn client_id(&self) -> &str {
         &self.client.0
     }
 
-    /// The `client_secret` of the client that is registered from the start: an awkward one.
-    pub fn client_secret(&self) -> &str {
-        &self.client.1
-    }
-
-    /// The network with the most in it. The account has another one: see `/networks/v1`.
+    /// The network with the most data. The account has another one: see `/networks/v1`.
     pub fn network_id(&self) -> &'static str {
         NETWORKS[0].0
     }
 
     /// Registers another customer and partner; returns `client_id` and `client_secret`.
     pub fn add_client(&self) -> (String, String) {
-        self.spacebring.add_client()
+        self.spacebring.clients.add()
     }
 
-    /// Registers a customer and partner with names of one's own, odd ones too.
+    /// Registers a customer and partner with a chosen id and secret, even odd ones.
     pub fn add_client_with_secret(&self, client_id: &str, client_secret: &str) {
-        self.spacebring.register(client_id, client_secret);
+        self.spacebring.clients.register(client_id, Some(client_secret));
     }
 
     /// Allows this redirect URI, to the letter. `http://127.0.0.1` and `http://[::1]`, with any port and path, are
@@ -158,46 +119,40 @@ impl SpacebringSandbox {
         self.spacebring.grants.revoke_all();
     }
 
-    /// Ends every access token. Refresh tokens live on.
+    /// Ends every access token. Refresh tokens stay valid.
     pub fn end_access_tokens(&self) {
         self.spacebring.grants.end_access_tokens();
     }
 }
 
-/// The person in the browser, without a browser. Nothing of this is counted or logged.
+/// Plays the person in the browser, without a browser. These requests are neither counted nor logged.
 impl SpacebringSandbox {
-    /// Logs in and allows what is asked for: the callback URL, with the code in it. If the request is refused,
-    /// the callback URL says so.
+    /// Logs in and allows the request. Returns the callback URL with the code, or with the error if the request is refused.
     ///
     /// # Panics
     ///
     /// If the URL is not one of [`SpacebringSandbox::authorize_url`], or a browser would show an error page.
     pub fn approve(&self, authorize_url: &str) -> String {
-        self.decide(authorize_url, |authorization| self.spacebring.allow(authorization))
+        self.decide(authorize_url, |authorization, callback| {
+            self.spacebring.grants.allow(authorization, callback)
+        })
     }
 
-    /// Logs in and denies what is asked for: the callback URL, with `access_denied` in it.
+    /// Logs in and denies the request. Returns the callback URL with `access_denied`.
     ///
     /// # Panics
     ///
     /// As [`SpacebringSandbox::approve`].
     pub fn deny(&self, authorize_url: &str) -> String {
-        self.decide(authorize_url, |authorization| deny(&authorization))
+        self.decide(authorize_url, |_, callback| callback.denied())
     }
 
-    fn decide(&self, authorize_url: &str, decide: impl FnOnce(Authorization) -> String) -> String {
-        let query = authorize_url.strip_prefix(&self.authorize_url()).and_then(|rest| rest.strip_prefix('?'));
-        let query = query.expect("the URL is this sandbox's authorize URL with a query");
-        let query: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        match self.spacebring.read_authorization(&query) {
-            Ok(authorization) => decide(authorization),
-            Err(Refusal::Redirect(callback)) => callback,
-            Err(Refusal::Page(reason)) => panic!("the browser shows an error page: {reason}"),
-        }
+    fn decide(&self, url: &str, decide: impl FnOnce(Authorization, Callback) -> String) -> String {
+        decided(&self.authorize_url(), url, |query| self.spacebring.read_authorization(query), decide)
     }
 }
 
-/// How it behaves where its documents, or other services, leave a choice.
+/// Behaviour where the vendor's documents, or other services, leave a choice.
 impl SpacebringSandbox {
     /// Whether every parameter that the vendor does not list is refused: `state`, `code_challenge` and
     /// `code_challenge_method` with the login, `redirect_uri` and `code_verifier` with the code. Default: false.
@@ -205,17 +160,17 @@ impl SpacebringSandbox {
         lock(&self.spacebring.settings).documented_only = documented_only;
     }
 
-    /// Whether a `state` comes back with the callback. Default: true.
+    /// Whether the callback repeats the `state`. Default: true.
     pub fn set_state_echo(&self, echo: bool) {
         lock(&self.spacebring.settings).forgets_state = !echo;
     }
 
-    /// How the endpoints for tokens and revocation word their refusals. Default: as RFC 6749 does.
+    /// The format of refusals at the endpoints for tokens and revocation. Default: that of RFC 6749.
     pub fn set_oauth_errors(&self, errors: OAuthErrors) {
         lock(&self.spacebring.settings).oauth_errors = errors;
     }
 
-    /// What a refresh does with the refresh token. Default: it is kept and not repeated.
+    /// How a refresh treats the refresh token. Default: it is kept and not repeated.
     pub fn set_refresh_tokens(&self, refresh_tokens: RefreshTokens) {
         lock(&self.spacebring.settings).refresh_tokens = refresh_tokens;
     }
@@ -236,7 +191,7 @@ impl SpacebringSandbox {
     }
 }
 
-/// What happened.
+/// Counts.
 impl SpacebringSandbox {
     /// How many codes were exchanged for tokens.
     pub fn logins(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! What a login may be good for.
+//! The scopes of a login.
 
 /// The published scopes and their published descriptions.
 pub const SCOPES: [(&str, &str); 26] = [
@@ -29,8 +29,3 @@ pub const SCOPES: [(&str, &str); 26] = [
     ("visitors.readonly", "Read visitors"),
     ("visitors", "Read and write visitors"),
 ];
-
-/// What the published description of a scope says; `None` for one that is not published.
-pub(super) fn description(scope: &str) -> Option<&'static str> {
-    SCOPES.iter().find(|(name, _)| *name == scope).map(|(_, description)| *description)
-}

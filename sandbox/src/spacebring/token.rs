@@ -1,57 +1,34 @@
 //! The endpoints that applications call themselves: tokens and revocation.
 
-use serde_json::json;
-
-use super::grants::Tokens;
-use super::{OAuthErrors, RefreshTokens, Spacebring, at_most_once, expect_only, once};
+use super::{OAuthErrors, RefreshTokens, Spacebring};
 use crate::answer::Answer;
-use crate::request::{FORM, Request, parse_form};
+use crate::oauth::grants::Tokens;
+use crate::oauth::parameters::{at_most_once, expect_only, once};
+use crate::oauth::{OAuthError, invalid_request, read_form, token_answer};
+use crate::request::{Request, parse_form};
 
-/// What the vendor documents, and what RFC 6749, section 4.1.3, and RFC 7636, section 4.5, add.
+/// The parameters that the vendor documents, and those that RFC 6749, section 4.1.3, and RFC 7636, section 4.5, add.
 const CODE_PARAMETERS: [&str; 6] =
     ["client_id", "client_secret", "code", "grant_type", "redirect_uri", "code_verifier"];
 const DOCUMENTED_CODE_PARAMETERS: &[&str] = CODE_PARAMETERS.split_at(4).0;
 const REFRESH_PARAMETERS: [&str; 4] = ["client_id", "client_secret", "grant_type", "refresh_token"];
 
-/// A refusal's code (RFC 6749, section 5.2) and its description.
-type Refusal = (&'static str, String);
-
-fn invalid_request(description: impl Into<String>) -> Refusal {
-    ("invalid_request", description.into())
-}
-
-fn invalid_grant(description: impl Into<String>) -> Refusal {
-    ("invalid_grant", description.into())
-}
-
 impl Spacebring {
     /// `POST /oauth2/token`.
     pub(super) fn token(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         self.expect_post(request)?;
-        let refresh_tokens = self.settings().refresh_tokens;
-        self.tokens(request)
-            .map(|(tokens, is_refresh)| {
-                let with_refresh_token = !is_refresh || refresh_tokens != RefreshTokens::Kept;
-                token_answer(&tokens, with_refresh_token)
-            })
-            .map_err(|refusal| self.refuse(&refusal))
+        let tokens = self.tokens(request).map_err(|refusal| self.refuse(&refusal))?;
+        Ok(token_answer(&tokens))
     }
 
-    fn tokens(&self, request: &Request<'_>) -> Result<(Tokens, bool), Refusal> {
-        if !request.query().is_empty() {
-            return Err(invalid_request("no query is permitted here"));
-        }
-        if request.header("content-type").ok().flatten() != Some(FORM) {
-            return Err(invalid_request(format!("the content type must be {FORM}")));
-        }
+    fn tokens(&self, request: &Request<'_>) -> Result<Tokens, OAuthError> {
         if has_authorization(request) {
             return Err(invalid_request("the client authenticates in the form, and in one way only"));
         }
-        let form = parse_form(request.body())
-            .ok_or_else(|| invalid_request("the form is not encoded as it should be"))?;
+        let form = read_form(request)?;
         match once(&form, "grant_type").map_err(invalid_request)? {
-            "authorization_code" => self.exchange_code(&form).map(|tokens| (tokens, false)),
-            "refresh_token" => self.refresh(&form).map(|tokens| (tokens, true)),
+            "authorization_code" => self.exchange_code(&form),
+            "refresh_token" => self.refresh(&form),
             _ => Err((
                 "unsupported_grant_type",
                 "grant_type must be authorization_code or refresh_token".to_owned(),
@@ -59,7 +36,7 @@ impl Spacebring {
         }
     }
 
-    fn exchange_code(&self, form: &[(String, String)]) -> Result<Tokens, Refusal> {
+    fn exchange_code(&self, form: &[(String, String)]) -> Result<Tokens, OAuthError> {
         let documented_only = self.settings().documented_only;
         let known = if documented_only { DOCUMENTED_CODE_PARAMETERS } else { &CODE_PARAMETERS };
         expect_only(form, known).map_err(invalid_request)?;
@@ -67,22 +44,24 @@ impl Spacebring {
         let redirect_uri = at_most_once(form, "redirect_uri").map_err(invalid_request)?;
         let verifier = at_most_once(form, "code_verifier").map_err(invalid_request)?;
         let client_id = self.client(form)?;
-        self.grants.exchange(code, client_id, redirect_uri, verifier).map_err(invalid_grant)
+        self.grants.exchange(code, client_id, redirect_uri, verifier)
     }
 
-    fn refresh(&self, form: &[(String, String)]) -> Result<Tokens, Refusal> {
+    fn refresh(&self, form: &[(String, String)]) -> Result<Tokens, OAuthError> {
         expect_only(form, &REFRESH_PARAMETERS).map_err(invalid_request)?;
         let refresh_token = once(form, "refresh_token").map_err(invalid_request)?;
         let client_id = self.client(form)?;
-        let rotate = self.settings().refresh_tokens == RefreshTokens::Rotated;
-        self.grants.refresh(refresh_token, client_id, rotate).map_err(invalid_grant)
+        let mode = self.settings().refresh_tokens;
+        let tokens = self.grants.refresh(refresh_token, client_id, None, mode == RefreshTokens::Rotated)?;
+        let refresh_token = tokens.refresh_token.filter(|_| mode != RefreshTokens::Kept);
+        Ok(Tokens { refresh_token, ..tokens })
     }
 
     /// The client, if its secret is right.
-    fn client<'f>(&self, form: &'f [(String, String)]) -> Result<&'f str, Refusal> {
+    fn client<'f>(&self, form: &'f [(String, String)]) -> Result<&'f str, OAuthError> {
         let client_id = once(form, "client_id").map_err(invalid_request)?;
         let client_secret = once(form, "client_secret").map_err(invalid_request)?;
-        if self.is_secret_of(client_id, client_secret) {
+        if self.clients.is_secret_of(client_id, client_secret) {
             return Ok(client_id);
         }
         // A 400 like the rest: RFC 6749, section 5.2, asks for 401 only after an `Authorization` header.
@@ -101,7 +80,7 @@ impl Spacebring {
     pub(super) fn revoke(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         self.expect_post(request)?;
         let token = revocable(request).map_err(|description| self.refuse(&invalid_request(description)))?;
-        // RFC 7009, section 2.2: a token that is not known is no error.
+        // RFC 7009, section 2.2: an unknown token is no error.
         self.grants.revoke(token);
         Ok(Answer::empty(200))
     }
@@ -115,7 +94,7 @@ impl Spacebring {
         Err(refusal.with_header("Allow", "POST"))
     }
 
-    fn refuse(&self, (code, description): &Refusal) -> Answer {
+    fn refuse(&self, (code, description): &OAuthError) -> Answer {
         match self.settings().oauth_errors {
             OAuthErrors::Standard => Answer::oauth_error(code, description),
             OAuthErrors::Vendor => Answer::typed_error(400, code, description).uncached(),
@@ -137,17 +116,4 @@ fn revocable<'r>(request: &'r Request<'_>) -> Result<&'r str, String> {
 
 fn has_authorization(request: &Request<'_>) -> bool {
     !matches!(request.header("authorization"), Ok(None))
-}
-
-fn token_answer(tokens: &Tokens, with_refresh_token: bool) -> Answer {
-    let mut fields = json!({
-        "access_token": tokens.access_token,
-        "expires_in": tokens.lifetime.as_secs(),
-        "scope": tokens.scopes.join(" "),
-        "token_type": "Bearer",
-    });
-    if with_refresh_token {
-        fields["refresh_token"] = tokens.refresh_token.as_str().into();
-    }
-    Answer::json(200, &fields).uncached()
 }

@@ -1,4 +1,4 @@
-//! The server that the tokens are for: step 4, and what tests need beside it.
+//! The API, which the tokens are for: step 4, and endpoints for tests.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ const STATUS: &str = "/api/status/";
 pub struct Denial {
     /// The status, 401 or 403. Default: 401.
     pub status: u16,
-    /// Whether `WWW-Authenticate: Bearer error="invalid_token"` comes with it (RFC 6750, section 3).
+    /// Whether the refusal has `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750, section 3).
     /// Default: true.
     pub challenge: bool,
 }
@@ -107,7 +107,7 @@ fn point(request: &Request<'_>) -> Result<Answer, Answer> {
             "Longitude and latitude in degrees expected",
         )
     })?;
-    // Made up, but the same for the same place, so that answers can be told apart.
+    // Made up, but always the same for the same place, so that tests can recognize the answers.
     let mean = ((lon + 180.0) * 7.0 + (lat + 90.0) * 13.0) % 100.0;
     let answer = json!({
         "item_id": item_id,
@@ -128,7 +128,7 @@ fn coordinates(text: &str) -> Option<(f64, f64)> {
     Some((in_range(lon, 180.0)?, in_range(lat, 90.0)?))
 }
 
-/// What arrived, for tests of signed requests with bodies.
+/// Returns the received request, for tests of signed requests with bodies.
 fn echo(request: &Request<'_>) -> Answer {
     let header = |name| request.header(name).ok().flatten().map_or(Value::Null, Value::from);
     let echo = json!({

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{PASSWORD, SpatiaFi, USERNAME};
 use crate::Endpoint;
 use crate::answer::Answer;
+use crate::assertion::{ASSERTION_TYPE, Key};
 use crate::origin::Service;
 use crate::request::{FORM, Request, once, parse_form};
 use crate::tokens::TokenKind;
@@ -18,7 +19,6 @@ pub(crate) const CLIENTS: &str = "/api/v1/clients/";
 pub(crate) const TOKEN: &str = "/api/v1/auth/jwt/token";
 
 const GRANT_TYPE: &str = "client_credentials";
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 pub(crate) struct Auth(pub(crate) Arc<SpatiaFi>);
 
@@ -42,7 +42,7 @@ impl Service for Auth {
         answer.unwrap_or_else(|refusal| refusal)
     }
 
-    /// A server that fails may have noted the assertion before: the client must come with a new one.
+    /// A server that fails may already have noted the assertion, so the client must send a new one.
     fn fail(&self, endpoint: Endpoint, request: &Request<'_>) {
         if endpoint == Endpoint::Token {
             let _ = self.check_token_request(request);
@@ -142,7 +142,10 @@ impl Auth {
         let audience = format!("{}{TOKEN}", request.base_url());
         self.0
             .verifier
-            .verify(assertion, &audience, |client_id| self.0.secret_of(client_id))
+            .verify(assertion, &[&audience], |client_id| {
+                self.0.clients.secret_of(client_id).map(Key::of_client)
+            })
+            .map(drop)
             .map_err(|description| Answer::oauth_error("invalid_client", &description))
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod acme;
+pub mod oauth;
 pub mod spacebring;
 
 use std::time::Duration;
@@ -87,7 +89,7 @@ pub fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// Signs any header and payload, however wrong.
+/// Signs any header and payload, even wrong ones.
 pub fn signed(header: &str, payload: &str, secret: &str) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let key = EncodingKey::from_secret(secret.as_bytes());
