@@ -50,21 +50,26 @@
 //     }
 //     /* Authorization: Bearer ... */
 //
-// A person logs in on any device, once. Later runs use the stored tokens:
+// A person logs in on any device, once. If the option `store` is set, later runs use the stored
+// tokens, and KEYFOB_LOGIN_REQUIRED says when a person has to log in again:
 //
 //     keyfob_login *login;
 //     char uri[1024], code[256];
 //
-//     if (keyfob_login_start(client, NULL, 0, &login, &error) ||
-//         keyfob_login_verification_uri(login, uri, sizeof uri, &len, &error) ||
-//         keyfob_login_user_code(login, code, sizeof code, &len, &error)) {
-//         ...
+//     keyfob_status status = keyfob_authorization(client, 0, authorization, sizeof authorization,
+//                                                 &len, &error);
+//     if (status == KEYFOB_LOGIN_REQUIRED) {
+//         if (keyfob_login_start(client, NULL, 0, &login, &error) ||
+//             keyfob_login_verification_uri(login, uri, sizeof uri, &len, &error) ||
+//             keyfob_login_user_code(login, code, sizeof code, &len, &error)) {
+//             ...
+//         }
+//         printf("open %s and enter %s\n", uri, code);
+//         if (keyfob_login_wait(login, 600000, &error)) {
+//             ...
+//         }
+//         keyfob_login_free(login);
 //     }
-//     printf("open %s and enter %s\n", uri, code);
-//     if (keyfob_login_wait(login, 600000, &error)) {
-//         ...
-//     }
-//     keyfob_login_free(login);
 //
 // Rules for every function
 // ------------------------
@@ -85,12 +90,13 @@
 //
 // Input. A text is a pointer and a length in bytes, without a NUL. It is UTF-8 of at most 16 KiB.
 //   A longer length is refused before the text is read. NULL with length 0 is an empty text.
+//   Every other pointer is required, unless the comment of the function says what NULL stands for.
 //
 // Output. A text is written to `buf`, a buffer of the caller with a size of `cap` bytes, and ends
 //   with a NUL. `*len` receives the length without the NUL. If the buffer is too small, the
-//   function returns KEYFOB_BUFFER_TOO_SMALL and writes the needed size to `*len`. NULL and 0 ask
-//   for the size. Another thread may obtain a longer token between two calls, so ask for the size
-//   in a loop. The caller wipes the buffer if it held a secret.
+//   function returns KEYFOB_BUFFER_TOO_SMALL and writes the needed size, with the NUL, to `*len`.
+//   NULL and 0 ask for the size. Another thread may obtain a longer token between two calls, so ask
+//   for the size in a loop. The caller wipes the buffer if it held a secret.
 //   Other results are written to `*out`. A failure changes no result, except that
 //   KEYFOB_BUFFER_TOO_SMALL changes `*len`.
 //
@@ -107,9 +113,12 @@
 //   variables of proxies, if the option `proxy` is `env`; the home folder, if
 //   `keyfob_spatiafi_login` has no `save`; and `SSL_CERT_FILE`. No other thread may change the
 //   environment during such a call. An empty variable counts as unset.
-//   Clients from the environment keep their tokens in the store. If no variable names a store and
-//   there is no home folder, they keep tokens in memory, and `keyfob_warning` says so. A client
-//   that a person logs in to cannot be made then (KEYFOB_STORE).
+//   Clients from the environment keep their tokens in the store. If neither an option nor a
+//   variable names a store, and there is no home folder, they keep tokens in memory, and
+//   `keyfob_warning` says so as soon as there is a token. A client that a person logs in to cannot
+//   be made then: the status is KEYFOB_STORE.
+//   The home folder is the one that `HOME` names. If `HOME` is not set, it is the one that the
+//   system's list of users (`/etc/passwd`) names. A relative path in `HOME` is no home folder.
 //
 // Threads. Any number of threads may use the same handle at the same time. While a `_free`
 //   function runs, and after it, no thread may use the handle.
@@ -331,7 +340,8 @@ keyfob_status keyfob_options_new(keyfob_options **out, keyfob_error *error);
 void keyfob_options_free(keyfob_options *options);
 
 // Sets an option that is a text. An empty text, or NULL with length 0, restores the default. The
-// value is checked when a client is made.
+// value is checked when a client is made. A path may be relative to the current folder, which is
+// looked up when the client is made or, for a file that is read later, when that file is read.
 //
 // If an option was not set, `keyfob_client_from_config` and `keyfob_spatiafi_from_env` read a
 // variable of the environment in its place. Below, "with the environment" stands for these two.
@@ -340,8 +350,9 @@ void keyfob_options_free(keyfob_options *options);
 //
 // - `store` (`KEYFOB_STORE`): the folder in which tokens are kept from one run to the next. All
 //   processes that name the same folder share the tokens. The folder is made, with mode 0700, when
-//   it is first needed. Default: tokens are kept in memory only; with the environment,
-//   `$XDG_STATE_HOME/keyfob` or `~/.local/state/keyfob`.
+//   it is first needed. If it cannot be used, calls fail with the status KEYFOB_STORE. Default:
+//   tokens are kept in memory only; with the environment, `$XDG_STATE_HOME/keyfob` or
+//   `~/.local/state/keyfob`.
 // - `profile` (`KEYFOB_PROFILE`): a name that keeps several logins with one client id apart in the
 //   store. Default: "default".
 // - `ca_file` (`KEYFOB_CA_FILE`): the certificate authorities to trust: a PEM file, as with curl's
@@ -367,7 +378,7 @@ void keyfob_options_free(keyfob_options *options);
 //   prints it (see `keyfob_options_set_flag`).
 // - `client_auth`: how the client authenticates: `client_secret_basic` (the default),
 //   `client_secret_post`, `client_secret_jwt`, `assertion` (a JWT that another program makes, in
-//   the file that `assertion_file` names), or `none`.
+//   the file that `assertion_file` names), or `none` (a public client, which has no secret).
 // - `issuer`: the URL of the authorization server. Its metadata then names the endpoints (RFC
 //   8414). Or name the endpoints one by one: `token_url`, `authorize_url`,
 //   `device_authorization_url`, `revocation_url`, `introspection_url`.
@@ -423,7 +434,7 @@ keyfob_status keyfob_options_set_number(keyfob_options *options,
                                         int64_t value,
                                         keyfob_error *error);
 
-// Sets an option that is a flag: 1 sets it, 0 clears it, which is the default.
+// Sets an option that is a flag: 0 clears it, which is the default. Any other number sets it.
 //
 // The keys:
 //
@@ -459,8 +470,10 @@ keyfob_status keyfob_options_set_on_renewed(keyfob_options *options,
 // from a to z, then up to 31 of a-z, 0-9 and '-'. Or the name of a built-in service: "spatiafi" or
 // "spacebring".
 // `options`: the options that describe the service; see `keyfob_options_set_text`. A service that
-// is not built in needs `grant`, `issuer` (or `token_url`), `api_url`, `client_id`, and, as a rule,
-// `client_secret`. A built-in service needs `client_id` and `client_secret`.
+// is not built in needs `grant`, `api_url`, `client_id`, and `client_secret` (or `client_auth` =
+// `none` if the client has no secret). It also needs `issuer`, or in its place `token_url`, and for
+// a login `device_authorization_url` or `authorize_url`. A built-in service needs `client_id` and
+// `client_secret`.
 // `*out`: the client, to be freed with `keyfob_client_free`.
 //
 // Also returns:
@@ -643,7 +656,8 @@ keyfob_status keyfob_refresh(keyfob_client *client, keyfob_error *error);
 //
 // `method`: such as "GET" or "POST", in upper case.
 // `path_or_url`: a whole URL of the API, or a path from "/" on, which is appended to the first
-// `api_url`. A URL whose origin no `api_url` has is refused before anything is sent.
+// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. So
+// is a URL whose origin no `api_url` has. Nothing has been sent then.
 // `body`: NULL for none. A body may be of any length and hold any bytes. A request whose body is
 // longer than 64 KiB is not repeated.
 // `content_type`: such as "application/json". NULL and 0, or "", for none.
@@ -876,8 +890,8 @@ void keyfob_login_free(keyfob_login *login);
 // `keyfob_options_set_on_renewed` received them last. If there is a store, they are saved there
 // too, and `keyfob_warning` reports a failure to save them.
 //
-// `token`: `access_token` and `obtained_at` are required, and times before 1970 are refused. A
-// token without `refresh_token` cannot be renewed.
+// `token`: `access_token` and `obtained_at` are required: NULL, 0 and times before 1970 are refused.
+// A token without `refresh_token` cannot be renewed.
 //
 // Blocks for at most the timeout, while another thread obtains a token or another process uses the
 // same record of the store.

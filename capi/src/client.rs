@@ -33,12 +33,21 @@ impl Request<'_> {
                 ));
             }
         };
+        // `http` takes bytes that are not ASCII, and servers read them in different ways.
+        if self.url.contains(|c: char| !c.is_ascii_graphic()) {
+            return Err(Failure::invalid(
+                "the path or URL holds a space, a control character or a character that is not ASCII: percent-encode it",
+            ));
+        }
+        if !self.url.starts_with('/') && !self.url.contains("://") {
+            return Err(Failure::invalid(
+                "the path or URL begins neither with '/' nor with https://: write a path such as /things, or a whole URL",
+            ));
+        }
         let whole =
             if self.url.starts_with('/') { api_url.to_owned() + self.url } else { self.url.to_owned() };
         let url: http::Uri = whole.parse().map_err(|_| {
-            Failure::invalid(
-                "the URL is no URL: it is empty, incomplete, or holds what must be percent-encoded",
-            )
+            Failure::invalid("the URL is no URL: it is incomplete, or holds what must be percent-encoded")
         })?;
         let mut request = http::Request::builder().method(method).uri(url);
         if !self.content_type.is_empty() {
@@ -374,8 +383,9 @@ fn unknown(catalog: &Catalog, name: &str) -> Failure {
     let describe = match catalog.path() {
         Some(path) => {
             // A variable may hold any character.
-            let path = keyfob::one_line(&path.display().to_string());
-            format!("describe it in {path}, or with options")
+            let shown = keyfob::one_line(&path.display().to_string());
+            let absent = if path.exists() { "" } else { ", which does not exist" };
+            format!("describe it in {shown}{absent}, or with options")
         }
         None => "describe it with options".to_owned(),
     };

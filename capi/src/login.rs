@@ -20,7 +20,7 @@ pub struct Login {
 }
 
 fn used_up() -> Failure {
-    Failure::invalid("this login has been used up: start another one")
+    Failure::invalid("this login has ended, or another call waits for it: start another one if it has ended")
 }
 
 impl Login {

@@ -45,7 +45,8 @@ impl FileStore {
         Self { folder: folder.into().components().collect(), is_default: false }
     }
 
-    /// Makes a store in a folder that a person has named. `name` is the setting, such as `KEYFOB_STORE`. The error text repeats it.
+    /// Makes a store in a folder that a person has named. `name` is the setting, such as `KEYFOB_STORE`. The error text repeats it. A
+    /// relative path begins at the current folder of this call.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if the folder is empty, begins with `~/`, or is a URL, because tokens are kept in a folder
@@ -57,7 +58,11 @@ impl FileStore {
             Some(scheme) => Err(Error::invalid(format!(
                 "{name} is a URL ({scheme}:…), but tokens are kept in a folder: name one, as in /var/lib/my-job"
             ))),
-            None => check(name, &folder).map(|()| Self::new(folder)),
+            None => {
+                check(name, &folder)?;
+                // So the store stays where it is if the program changes its current folder, as a daemon does.
+                Ok(Self::new(std::path::absolute(&folder).unwrap_or(folder)))
+            }
         }
     }
 

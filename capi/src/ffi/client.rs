@@ -75,8 +75,10 @@ fn put(out: Out<*mut keyfob_client>, client: Client) {
 /// from a to z, then up to 31 of a-z, 0-9 and '-'. Or the name of a built-in service: "spatiafi" or
 /// "spacebring".
 /// `options`: the options that describe the service; see `keyfob_options_set_text`. A service that
-/// is not built in needs `grant`, `issuer` (or `token_url`), `api_url`, `client_id`, and, as a rule,
-/// `client_secret`. A built-in service needs `client_id` and `client_secret`.
+/// is not built in needs `grant`, `api_url`, `client_id`, and `client_secret` (or `client_auth` =
+/// `none` if the client has no secret). It also needs `issuer`, or in its place `token_url`, and for
+/// a login `device_authorization_url` or `authorize_url`. A built-in service needs `client_id` and
+/// `client_secret`.
 /// `*out`: the client, to be freed with `keyfob_client_free`.
 ///
 /// Also returns:
@@ -373,7 +375,8 @@ pub unsafe extern "C" fn keyfob_refresh(
 ///
 /// `method`: such as "GET" or "POST", in upper case.
 /// `path_or_url`: a whole URL of the API, or a path from "/" on, which is appended to the first
-/// `api_url`. A URL whose origin no `api_url` has is refused before anything is sent.
+/// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. So
+/// is a URL whose origin no `api_url` has. Nothing has been sent then.
 /// `body`: NULL for none. A body may be of any length and hold any bytes. A request whose body is
 /// longer than 64 KiB is not repeated.
 /// `content_type`: such as "application/json". NULL and 0, or "", for none.

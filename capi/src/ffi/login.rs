@@ -247,8 +247,8 @@ pub unsafe extern "C" fn keyfob_login_free(login: *mut keyfob_login) {
 /// `keyfob_options_set_on_renewed` received them last. If there is a store, they are saved there
 /// too, and `keyfob_warning` reports a failure to save them.
 ///
-/// `token`: `access_token` and `obtained_at` are required, and times before 1970 are refused. A
-/// token without `refresh_token` cannot be renewed.
+/// `token`: `access_token` and `obtained_at` are required: NULL, 0 and times before 1970 are refused.
+/// A token without `refresh_token` cannot be renewed.
 ///
 /// Blocks for at most the timeout, while another thread obtains a token or another process uses the
 /// same record of the store.

@@ -81,7 +81,8 @@ pub unsafe extern "C" fn keyfob_options_free(options: *mut keyfob_options) {
 }
 
 /// Sets an option that is a text. An empty text, or NULL with length 0, restores the default. The
-/// value is checked when a client is made.
+/// value is checked when a client is made. A path may be relative to the current folder, which is
+/// looked up when the client is made or, for a file that is read later, when that file is read.
 ///
 /// If an option was not set, `keyfob_client_from_config` and `keyfob_spatiafi_from_env` read a
 /// variable of the environment in its place. Below, "with the environment" stands for these two.
@@ -90,8 +91,9 @@ pub unsafe extern "C" fn keyfob_options_free(options: *mut keyfob_options) {
 ///
 /// - `store` (`KEYFOB_STORE`): the folder in which tokens are kept from one run to the next. All
 ///   processes that name the same folder share the tokens. The folder is made, with mode 0700, when
-///   it is first needed. Default: tokens are kept in memory only; with the environment,
-///   `$XDG_STATE_HOME/keyfob` or `~/.local/state/keyfob`.
+///   it is first needed. If it cannot be used, calls fail with the status KEYFOB_STORE. Default:
+///   tokens are kept in memory only; with the environment, `$XDG_STATE_HOME/keyfob` or
+///   `~/.local/state/keyfob`.
 /// - `profile` (`KEYFOB_PROFILE`): a name that keeps several logins with one client id apart in the
 ///   store. Default: "default".
 /// - `ca_file` (`KEYFOB_CA_FILE`): the certificate authorities to trust: a PEM file, as with curl's
@@ -117,7 +119,7 @@ pub unsafe extern "C" fn keyfob_options_free(options: *mut keyfob_options) {
 ///   prints it (see `keyfob_options_set_flag`).
 /// - `client_auth`: how the client authenticates: `client_secret_basic` (the default),
 ///   `client_secret_post`, `client_secret_jwt`, `assertion` (a JWT that another program makes, in
-///   the file that `assertion_file` names), or `none`.
+///   the file that `assertion_file` names), or `none` (a public client, which has no secret).
 /// - `issuer`: the URL of the authorization server. Its metadata then names the endpoints (RFC
 ///   8414). Or name the endpoints one by one: `token_url`, `authorize_url`,
 ///   `device_authorization_url`, `revocation_url`, `introspection_url`.
@@ -192,7 +194,7 @@ pub unsafe extern "C" fn keyfob_options_set_number(
     )
 }
 
-/// Sets an option that is a flag: 1 sets it, 0 clears it, which is the default.
+/// Sets an option that is a flag: 0 clears it, which is the default. Any other number sets it.
 ///
 /// The keys:
 ///

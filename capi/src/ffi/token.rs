@@ -84,6 +84,9 @@ pub unsafe fn stored_token(token: *const keyfob_token) -> Result<keyfob::Token, 
             )));
         }
     }
+    if token.obtained_at == 0 {
+        return Err(Failure::invalid("the token's obtained_at is not set: pass what the callback received"));
+    }
     let mut stored = keyfob::Token::new(access, time("the token's obtained_at", token.obtained_at)?)?;
     if token.expires_at != 0 {
         stored = stored.with_expires_at(time("the token's expires_at", token.expires_at)?);

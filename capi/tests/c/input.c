@@ -472,6 +472,9 @@ static void handles(void) {
     IS(KEYFOB_INVALID_INPUT, keyfob_restore(client, &token, &error));
     CHECK(strstr(error.message, "obtained_at is -1") != NULL);
     token.obtained_at = 0;
+    IS(KEYFOB_INVALID_INPUT, keyfob_restore(client, &token, &error));
+    CHECK(strstr(error.message, "obtained_at is not set") != NULL);
+    token.obtained_at = 1;
     token.expires_at = INT64_MIN;
     IS(KEYFOB_INVALID_INPUT, keyfob_restore(client, &token, &error));
     CHECK(strstr(error.message, "expires_at is -9223372036854775808") != NULL);

@@ -252,7 +252,7 @@ static void restore(keyfob_client *client) {
     token.scope = scope.bytes;
     token.scope_len = scope.len;
     token.expires_at = 0;
-    token.obtained_at = (int64_t)dice(8);
+    token.obtained_at = (int64_t)dice(8) + 1;
     if (checked(keyfob_restore(client, &token, &error), &error) == KEYFOB_OK) {
         read_into(read_authorization, client);
         read_into(read_token, client);

@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -626,12 +627,124 @@ static void with_a_device(void) {
     memset(&token, 0, sizeof token);
     token.access_token = "kept";
     token.access_token_len = 4;
+    token.obtained_at = 1;
     OK(keyfob_restore(client, &token, &error));
     CHECK(strcmp(token_of(client), "kept") == 0);
     keyfob_client_free(client);
     client = made(acme("client_credentials"));
     IS(KEYFOB_INVALID_INPUT, keyfob_restore(client, &token, &error));
     IS(KEYFOB_INVALID_INPUT, keyfob_login_start(client, NULL, 0, &login, &error));
+    keyfob_client_free(client);
+}
+
+static void open_to_everybody(const char *folder) {
+    CHECK(mkdir(folder, 0700) == 0 && chmod(folder, 0777) == 0);
+}
+
+static volatile int is_saving, may_continue;
+
+static void pause_in_save(int level, const char *text, size_t len, void *user) {
+    (void)level, (void)text, (void)len, (void)user;
+    const struct timespec pause = {0, 5000000};
+    is_saving = 1;
+    while (!may_continue) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void *restore(void *client) {
+    keyfob_error own;
+    keyfob_token token;
+    memset(&token, 0, sizeof token);
+    token.access_token = "restored";
+    token.access_token_len = 8;
+    token.obtained_at = 1;
+    return keyfob_restore((keyfob_client *)client, &token, &own) == KEYFOB_OK ? NULL : client;
+}
+
+// The statuses of a client that nobody has logged in to, and whose store or time does not suffice.
+static void before_a_login(void) {
+    char buf[256], home[4096];
+    size_t len;
+    void *failed;
+    pthread_t thread;
+    keyfob_client *client;
+    keyfob_options *options = acme("device_code");
+    snprintf(home, sizeof home, "%s", env("HOME"));
+    CHECK(setenv("HOME", "nowhere", 1) == 0);
+    IS(KEYFOB_STORE, keyfob_client_from_config(TEXT("acme"), options, &client, &error));
+    has(error.message, "there is no home folder");
+    // Options alone: the tokens are kept in memory.
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    keyfob_client_free(client);
+    CHECK(setenv("HOME", home, 1) == 0);
+
+    set(options, "store", in_home("open"));
+    OK(keyfob_options_set_number(options, TEXT("timeout_ms"), 300, &error));
+    OK(keyfob_client_new(TEXT("acme"), options, &client, &error));
+    open_to_everybody(in_home("open"));
+    IS(KEYFOB_STORE, keyfob_revoke(client, &error));
+    IS(KEYFOB_STORE, keyfob_invalidate(client, NULL, 0, &error));
+    IS(KEYFOB_STORE, keyfob_introspect(client, buf, sizeof buf, &len, &error));
+    // The other thread has a token, which it cannot save, and does not end.
+    OK(keyfob_set_log(2, pause_in_save, NULL, &error));
+    CHECK(pthread_create(&thread, NULL, restore, client) == 0);
+    while (!is_saving) {
+        const struct timespec pause = {0, 5000000};
+        nanosleep(&pause, NULL);
+    }
+    IS(KEYFOB_TIMEOUT, keyfob_invalidate(client, NULL, 0, &error));
+    has(error.message, "another thread");
+    may_continue = 1;
+    CHECK(pthread_join(thread, &failed) == 0 && failed == NULL);
+    OK(keyfob_set_log(0, NULL, NULL, &error));
+    OK(keyfob_invalidate(client, NULL, 0, &error));
+    keyfob_client_free(client);
+    IS(KEYFOB_STORE, keyfob_client_new(TEXT("acme"), options, &client, &error));
+    keyfob_options_free(options);
+
+    options = acme("client_credentials");
+    set(options, "store", in_home("open"));
+    client = made(options);
+    IS(KEYFOB_STORE, keyfob_revoke(client, &error));
+    keyfob_client_free(client);
+}
+
+// A program may change its current folder, as a daemon does. The store stays where it is.
+static void in_a_relative_folder(void) {
+    char before[4096], current[4096], renewed[4096];
+    keyfob_options *options = acme("client_credentials");
+    keyfob_client *first, *second;
+    CHECK(getcwd(before, sizeof before) != NULL);
+    CHECK(mkdir(in_home("elsewhere"), 0700) == 0 && chdir(env("HOME")) == 0);
+    set(options, "store", "relative");
+    OK(keyfob_client_new(TEXT("acme"), options, &first, &error));
+    snprintf(current, sizeof current, "%s", token_of(first));
+    CHECK(chdir(in_home("elsewhere")) == 0);
+    OK(keyfob_refresh(first, &error));
+    snprintf(renewed, sizeof renewed, "%s", token_of(first));
+    CHECK(chdir(env("HOME")) == 0 && strcmp(renewed, current) != 0);
+    second = made(options);
+    CHECK(strcmp(token_of(second), renewed) == 0);
+    keyfob_client_free(first);
+    keyfob_client_free(second);
+    CHECK(chdir(before) == 0);
+}
+
+// What a caller may write in place of a path.
+static void bad_paths(void) {
+    static const struct {
+        const char *path, *text;
+    } bad[] = {{"/a b", "percent-encode it"}, {"/a\n", "percent-encode it"}, {"/\xc3\xa9", "percent-encode it"},
+               {"", "begins neither"}, {"things", "begins neither"}, {"?a=b", "begins neither"},
+               {"http:/x", "begins neither"}, {"ftp://127.0.0.1/", "neither https nor http"}, {"https://", "no URL"}};
+    size_t i;
+    static gathered body;
+    keyfob_client *client = made(acme("client_credentials"));
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        IS(KEYFOB_INVALID_INPUT, keyfob_request(client, TEXT("GET"), TEXT(bad[i].path), NULL, 0, NULL, 0, gather, &body, NULL, &error));
+        has(error.message, bad[i].text);
+    }
     keyfob_client_free(client);
 }
 
@@ -781,6 +894,9 @@ int main(void) {
     with_an_extension_grant();
     from_a_file();
     with_a_device();
+    before_a_login();
+    in_a_relative_folder();
+    bad_paths();
     with_a_browser();
     introspects_and_revokes();
     logs();
