@@ -246,15 +246,21 @@ pub(crate) fn is_countable(time: SystemTime) -> bool {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() <= LAST
 }
 
+/// The year 2200. No token of today is valid for so long, but the ticks of Windows would be microseconds of the year 6229.
+const LAST_IN_OTHER_UNITS: Duration = Duration::from_secs(7_258_118_400);
+
 /// Corrects a time past the year 9999: it was given in milliseconds, microseconds or nanoseconds, and read as seconds. Returns `None` if
-/// none of these units makes it a time from 2001 to 9999, because no token expires at another time.
+/// none of these units makes it a time from 2001 to 2200, because no token expires at another time.
 pub(crate) fn in_seconds(time: SystemTime) -> Option<SystemTime> {
     if is_countable(time) {
         return Some(time);
     }
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let units = [1_000, 1_000_000, 1_000_000_000];
-    let since = units.into_iter().map(|unit| since / unit).find(|since| (FIRST..=LAST).contains(since))?;
+    let since = units
+        .into_iter()
+        .map(|unit| since / unit)
+        .find(|since| (FIRST..=LAST_IN_OTHER_UNITS).contains(since))?;
     Some(SystemTime::UNIX_EPOCH + since)
 }
 

@@ -43,8 +43,8 @@ impl Token {
 
     /// Sets the expiry of the access token. Default: unknown.
     ///
-    /// A time past the year 9999 is read as milliseconds, microseconds or nanoseconds. It counts as unknown if it is past that
-    /// year, or before 2001, in each of these units.
+    /// A time past the year 9999 is read as milliseconds, microseconds or nanoseconds. It counts as unknown if it is past the year
+    /// 2200, or before 2001, in each of these units.
     #[must_use]
     pub fn with_expires_at(mut self, expires_at: SystemTime) -> Self {
         self.expires_at = in_seconds(expires_at);
@@ -212,6 +212,12 @@ mod tests {
             (1_760_000_000_000, Some(1_760_000_000)),
             (1_760_000_000_000_000, Some(1_760_000_000)),
             (1_760_000_000_000_000_000, Some(1_760_000_000)),
+            (7_258_118_400_000, Some(7_258_118_400)),
+            (7_258_118_401_000, None),
+            (253_402_300_799_000, None),
+            // Ticks of Windows and of .NET, of October 2025.
+            (134_044_736_000_000_000, None),
+            (638_956_932_000_000_000, None),
             (-1_760_000_000_000, Some(-1_760_000_000_000)),
         ] {
             let token = token().with_expires_at(from_unix_seconds(seconds));

@@ -73,7 +73,8 @@ fn faults() -> Vec<Fault> {
     let most = &whole[..whole.len() - 9];
     let chunked = |chunks: &str| send([&head(CHUNKED), chunks.as_bytes()].concat());
     let flood = |first: Vec<u8>, then: &str| vec![Read, Flood(first, then.into())];
-    let long_header = |name, script| senseless(name, Head, "the header of the answer is too long", script);
+    let long_header =
+        |name, script| senseless(name, Head, "the header of the answer is longer than 16383 bytes", script);
     let bad_chunk =
         |name, chunks| senseless(name, Body, "the answer is not HTTP", vec![Read, chunked(chunks)]);
     let too_long = |name, script| senseless(name, Body, "the answer is longer than 1 MiB", script);

@@ -418,9 +418,11 @@ fn credentials_file_content_is_accepted_or_refused_with_a_reason() {
     assert!(file(padded.as_bytes()).load().unwrap().is_some(), "1 MiB is not too large");
     let marked = format!("\u{feff}{CREDENTIALS}\r\n");
     assert_eq!(file(marked.as_bytes()).load().unwrap().unwrap().client_id(), "ü");
-    for marked in
-        [format!("\u{feff}\r\n\t {CREDENTIALS}"), format!("\u{feff}{}", CREDENTIALS.replace('{', "{\n"))]
-    {
+    for marked in [
+        format!("\u{feff}\u{feff}{CREDENTIALS}"),
+        format!("\u{feff}\r\n\t {CREDENTIALS}"),
+        format!("\u{feff}{}", CREDENTIALS.replace('{', "{\n")),
+    ] {
         assert_eq!(file(marked.as_bytes()).load().unwrap().unwrap().client_id(), "ü", "{marked}");
     }
     let unusable = |why: &str| {

@@ -110,7 +110,12 @@ fn byte_order_mark_before_a_record_is_skipped() {
     save(&store, &record("one"));
     let path = store.path(&name());
     let content = fs::read_to_string(&path).unwrap();
-    for edited in [format!("\u{feff}{content}"), format!("\u{feff}\r\n{content}"), content.clone()] {
+    for edited in [
+        format!("\u{feff}{content}"),
+        format!("\u{feff}\u{feff}{content}"),
+        format!("\u{feff}\r\n{content}"),
+        content.clone(),
+    ] {
         fs::write(&path, &edited).unwrap();
         assert_eq!(loaded(&store).as_deref(), Some("one"), "{edited:?}");
         assert!(!store.unreadable_path(&name()).exists());
@@ -1526,17 +1531,39 @@ fn url_is_refused_as_a_store_folder() {
         "SQLite:/var/lib/pl4nted.db",
         "memcached:11211",
         "tcp:host:6379",
+        "u:pl4nted@host",
+        "\"redis://pl4nted@host\"",
+        "'rediss://pl4nted@host'",
+        "memory:",
+        "keyring:pl4nted",
+        "env:PL4NTED",
+        "vault:secret/pl4nted",
     ] {
         let error = FileStore::named("KEYFOB_STORE", url).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
-        let scheme = url.trim_start().split(':').next().unwrap().to_ascii_lowercase();
+        let scheme = url.trim_start_matches([' ', '"', '\'']).split(':').next().unwrap().to_ascii_lowercase();
         let text = format!(
             "KEYFOB_STORE is a URL ({scheme}:…), but tokens are kept in a folder: name one, as in /var/lib/my-job"
         );
         assert_eq!(error.to_string(), text);
     }
+    for address in [
+        "localhost:6379",
+        "127.0.0.1:6379",
+        "[::1]:6379/0",
+        "redis.example.com:6379",
+        "user@host:/var/lib/keyfob",
+        "nfs-server:/exports/keyfob",
+        ":memory:",
+    ] {
+        let text = "KEYFOB_STORE is the address of a server, but tokens are kept in a folder: name one, as in /var/lib/my-job";
+        let error = FileStore::named("KEYFOB_STORE", address).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.kind()), (text, ErrorKind::InvalidInput), "{address}");
+    }
     for folder in [
         "/var/lib/keyfob",
+        "/var/lib/redis.example.com:6379",
+        "./localhost:6379",
         "keyfob",
         "./redis://x",
         "/redis://x",
@@ -1556,9 +1583,18 @@ fn url_is_refused_as_a_store_folder() {
 fn empty_folder_and_tilde_are_refused_as_a_store() {
     let empty = "the folder of the store is empty: name one, as in /var/lib/my-job";
     let tilde = "the folder of the store begins with `~`, which is not expanded: write the whole path";
-    for (folder, text) in
-        [("", empty), ("~", tilde), ("~/", tilde), ("~/keyfob", tilde), ("~//keyfob", tilde)]
-    {
+    let variable =
+        "the folder of the store begins with a variable, which is not expanded: write the whole path";
+    for (folder, text) in [
+        ("", empty),
+        ("~", tilde),
+        ("~/", tilde),
+        ("~/keyfob", tilde),
+        ("~//keyfob", tilde),
+        ("$HOME/keyfob", variable),
+        ("${XDG_STATE_HOME}/keyfob", variable),
+        ("$HOME", variable),
+    ] {
         let store = FileStore::new(folder);
         let refused = |error: keyfob::Error| {
             assert_eq!(
@@ -1574,7 +1610,7 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
         assert_eq!(named.kind(), ErrorKind::InvalidInput);
     }
     assert!(!Path::new("~").exists());
-    for folder in ["~me", "/~/keyfob", "./~/keyfob", "a~"] {
+    for folder in ["~me", "/~/keyfob", "./~/keyfob", "a~", "./$HOME", "/$HOME", "a$b"] {
         assert!(FileStore::named("KEYFOB_STORE", folder).is_ok(), "{folder}");
         assert!(FileStore::new(folder).load(&name()).unwrap().is_none(), "{folder}");
     }

@@ -68,6 +68,14 @@ fn error_names_the_fault_of_a_certificate() {
         ),
         (ServerCertificate::OtherKey, SIGNATURE),
         (ServerCertificate::WrongHost, "the server's certificate is for another host; check the URL"),
+        (
+            ServerCertificate::NoHost,
+            if cfg!(feature = "rustls") {
+                "the server's certificate names no host (it has no subjectAltName); the server needs a new certificate"
+            } else {
+                "the server's certificate is for another host; check the URL"
+            },
+        ),
         (ServerCertificate::Mutual, CLIENT),
     ] {
         sandbox.set_certificate(certificate);

@@ -880,9 +880,13 @@ fn byte_order_marks_of_lines_are_skipped_or_named() {
         (utf_16(u16::to_le_bytes), "UTF-16"),
         (utf_16(u16::to_be_bytes), "UTF-16"),
         (b"\xff\xfe\0\0/\0\0\0\n\0\0\0".to_vec(), "UTF-32"),
+        (b"/\0a\0\n\0".to_vec(), "UTF-16"),
+        (b"\0h\0t\0t\0p".to_vec(), "UTF-16"),
+        (b"/\0\0\0\n\0\0\0".to_vec(), "UTF-32"),
     ] {
+        let by_mark = if content.contains(&0xff) { ", by its byte order mark" } else { "" };
         services.file("in", content);
-        let says = format!("in is {name} text, by its byte order mark: save it as UTF-8");
+        let says = format!("in is {name} text{by_mark}: save it as UTF-8");
         fails(&services.run("spatiafi batch in"), 2, &says);
     }
 }

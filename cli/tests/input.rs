@@ -335,6 +335,7 @@ fn byte_order_mark_before_a_json_body_is_not_sent() {
     for (option, content, sent) in [
         ("--json", "\u{feff}{\"a\":1}", "{\"a\":1}"),
         ("--json", "\u{feff}\r\n[1]\r\n", "\r\n[1]\r\n"),
+        ("--json", "\u{feff}\u{feff}{}", "{}"),
         ("--json", "{\"a\":\"\u{feff}\"}", "{\"a\":\"\u{feff}\"}"),
         ("--data", "\u{feff}a=1", "\u{feff}a=1"),
     ] {
@@ -373,11 +374,13 @@ fn byte_order_mark_before_a_json_body_is_not_sent() {
         (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
         (b"\xfe\xff\0{\0}", "UTF-16"),
         (b"\xff\xfe\0\0{\0\0\0}\0\0\0", "UTF-32"),
+        (b"{\0}\0", "UTF-16"),
+        (b"\0[\0]", "UTF-16"),
+        (b"\0\0\0{\0\0\0}", "UTF-32"),
     ] {
         services.file("body", content);
-        let says = format!(
-            "the body of --json is {name} text, by its byte order mark: save it as UTF-8; nothing was sent"
-        );
+        let by_mark = if content.contains(&0xff) { ", by its byte order mark" } else { "" };
+        let says = format!("the body of --json is {name} text{by_mark}: save it as UTF-8; nothing was sent");
         fails(&services.run("spatiafi post /x --json @body"), 2, &says);
     }
 }

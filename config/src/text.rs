@@ -62,14 +62,15 @@ pub fn secret(mut text: Vec<u8>, part: Part) -> Result<Vec<u8>, Unfit> {
     }
 }
 
-/// Drops a byte order mark at the start of a line or a text.
+/// Drops byte order marks at the start of a line or a text. Programs that join texts leave several.
 pub fn drop_mark(text: &mut Vec<u8>) {
-    if text.starts_with(BYTE_ORDER_MARK) {
+    while text.starts_with(BYTE_ORDER_MARK) {
         text.drain(..BYTE_ORDER_MARK.len());
     }
 }
 
-/// Returns the problem with a text that begins with the byte order mark of another encoding than UTF-8.
+/// Returns the problem with a text that begins with the byte order mark of another encoding than UTF-8, or as JSON, a path or a URL does in
+/// one.
 pub fn other_encoding(text: &[u8]) -> Option<&'static str> {
     const MARKS: [(&[u8], &str); 4] = [
         // The mark of UTF-32 comes first, because it begins like that of UTF-16.
@@ -78,7 +79,16 @@ pub fn other_encoding(text: &[u8]) -> Option<&'static str> {
         (b"\xff\xfe", "is UTF-16 text, by its byte order mark: save it as UTF-8"),
         (b"\xfe\xff", "is UTF-16 text, by its byte order mark: save it as UTF-8"),
     ];
-    MARKS.iter().find(|(mark, _)| text.starts_with(mark)).map(|(_, problem)| *problem)
+    let marked = MARKS.iter().find(|(mark, _)| text.starts_with(mark)).map(|(_, problem)| *problem);
+    marked.or(match text {
+        [b'{' | b'[' | b'/' | b'h', 0, 0, 0, ..] | [0, 0, 0, b'{' | b'[' | b'/' | b'h', ..] => {
+            Some("is UTF-32 text: save it as UTF-8")
+        }
+        [b'{' | b'[' | b'/' | b'h', 0, ..] | [0, b'{' | b'[' | b'/' | b'h', ..] => {
+            Some("is UTF-16 text: save it as UTF-8")
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
             (b"", Err(Empty("is empty")), Err(Empty("is empty"))),
             (b"\n", Err(Empty("is empty")), Err(Empty("is empty"))),
             (b"\r\n", Err(Empty("is empty")), Err(Empty("is empty"))),
+            (b"\xef\xbb\xbf\xef\xbb\xbfabc\n", Ok("abc"), Ok("abc")),
             (b"\xef\xbb\xbf", Err(Empty("is empty")), Err(Empty("is empty"))),
             (b"\xef\xbb\xbf\n", Err(Empty("is empty")), Err(Empty("is empty"))),
             (b"abc\r", Err(CR), Err(CR)),

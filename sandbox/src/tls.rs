@@ -32,6 +32,8 @@ pub enum ServerCertificate {
     NotYetValid,
     /// For `elsewhere.example` only.
     WrongHost,
+    /// For no host, but for a common name.
+    NoHost,
     /// Signed by itself.
     SelfSigned,
     /// The authority's own.
@@ -109,6 +111,7 @@ impl TestAuthority {
     ) -> Result<(Vec<CertificateDer<'static>>, Vec<u8>), rcgen::Error> {
         let names: &[&str] = match kind {
             ServerCertificate::WrongHost => &["elsewhere.example"],
+            ServerCertificate::NoHost => &[],
             _ => &["127.0.0.1", "::1", "localhost", "0.0.0.0"],
         };
         let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -69,6 +69,7 @@ fn each_kind_of_invalid_certificate_is_refused_by_a_client() {
         (ServerCertificate::Expired, "Expired"),
         (ServerCertificate::NotYetValid, "NotValidYet"),
         (ServerCertificate::WrongHost, "NotValidForName"),
+        (ServerCertificate::NoHost, "NotValidForName"),
     ] {
         sandbox.set_certificate(kind);
         let refused = format!("{:?}", attempt(&trusting_agent(&ca_pem)));

@@ -57,9 +57,12 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// Returns the text without a byte order mark at its start (RFC 8259 8.1).
-pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+/// Returns the text without byte order marks at its start (RFC 8259 8.1). Programs that join texts leave several.
+pub(crate) fn without_mark(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix("\u{feff}".as_bytes()) {
+        text = rest;
+    }
+    text
 }
 
 /// Returns the encoding of a text that would be a JSON object if it were UTF-8.

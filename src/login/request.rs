@@ -22,6 +22,8 @@ pub(crate) struct Head {
     line_len: usize,
     fields_len: usize,
     target: Option<Secret>,
+    /// The host in the target, if the target is a whole URL.
+    authority: Option<Secret>,
     host: Option<Secret>,
     is_prefetch: bool,
     closes: bool,
@@ -65,11 +67,13 @@ impl Head {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.target.is_none() {
-            let (target, closes) = target(line)?;
-            (self.target, self.closes) = (Some(target), closes);
+            let (authority, target, closes) = target(line)?;
+            (self.authority, self.target, self.closes) = (authority, Some(target), closes);
         } else if line.is_empty() {
             let (target, host) = (self.target.take(), self.host.take());
             let (target, host) = target.zip(host).ok_or(BAD)?;
+            // RFC 9112 3.2.2: the host of a whole URL replaces that of the field.
+            let host = self.authority.take().unwrap_or(host);
             return Ok(Some(Request { target, host, is_prefetch: self.is_prefetch, closes: self.closes }));
         } else {
             self.field(line, is_whole)?;
@@ -104,17 +108,25 @@ impl Head {
     }
 }
 
-/// The target in the request line of a `GET` (RFC 9112 3), and whether the version is one without persistent connections.
-fn target(line: &[u8]) -> Result<(Secret, bool), &'static str> {
+/// The host and the target in the request line of a `GET` (RFC 9112 3), and whether the version is one without persistent connections.
+/// A browser sends the whole URL if it takes this program for a proxy.
+fn target(line: &[u8]) -> Result<(Option<Secret>, Secret, bool), &'static str> {
     let words: Vec<_> = line.split(|&b| b == b' ').collect();
     let [method, target, version] = words[..] else { return Err(BAD) };
+    let (authority, target) = match target.split_at_checked(7) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"http://") => {
+            let (authority, target) = rest.split_at(rest.iter().position(|&b| b == b'/').ok_or(BAD)?);
+            (Some(authority.to_vec().into()), target)
+        }
+        _ => (None, target),
+    };
     if !version.starts_with(b"HTTP/1.") || !target.starts_with(b"/") {
         return Err(BAD);
     }
     if method != b"GET" {
         return Err("405 Method Not Allowed");
     }
-    Ok((target.to_vec().into(), version == b"HTTP/1.0"))
+    Ok((authority, target.to_vec().into(), version == b"HTTP/1.0"))
 }
 
 /// A `GET` with one `Host` (RFC 9112 3.2).

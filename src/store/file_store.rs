@@ -53,17 +53,20 @@ impl FileStore {
     /// only.
     pub fn named(name: &str, folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
-        match url_scheme(&folder.to_string_lossy()) {
+        let text = folder.to_string_lossy();
+        let what = match url_scheme(&text) {
             // Only the scheme is shown: the URL may hold a password.
-            Some(scheme) => Err(Error::invalid(format!(
-                "{name} is a URL ({scheme}:…), but tokens are kept in a folder: name one, as in /var/lib/my-job"
-            ))),
+            Some(scheme) => format!("is a URL ({scheme}:…)"),
+            None if is_address(&text) => "is the address of a server".to_owned(),
             None => {
                 check(name, &folder)?;
                 // So the store stays where it is if the program changes its current folder, as a daemon does.
-                Ok(Self::new(std::path::absolute(&folder).unwrap_or(folder)))
+                return Ok(Self::new(std::path::absolute(&folder).unwrap_or(folder)));
             }
-        }
+        };
+        Err(Error::invalid(format!(
+            "{name} {what}, but tokens are kept in a folder: name one, as in /var/lib/my-job"
+        )))
     }
 
     /// Makes a store in the folder `KEYFOB_STORE`, else in the user's own: `$XDG_STATE_HOME/keyfob` or `~/.local/state/keyfob` on
@@ -217,6 +220,9 @@ fn check(what: &str, folder: &Path) -> Result<(), Error> {
         Some(first) if first.as_os_str() == "~" => {
             "begins with `~`, which is not expanded: write the whole path"
         }
+        Some(first) if first.as_os_str().as_encoded_bytes().starts_with(b"$") => {
+            "begins with a variable, which is not expanded: write the whole path"
+        }
         Some(_) => return Ok(()),
     };
     Err(Error::invalid(format!("{what} {why}")))
@@ -224,7 +230,13 @@ fn check(what: &str, folder: &Path) -> Result<(), Error> {
 
 /// Returns the scheme if the text is a URL (RFC 3986 3.1), or starts like one that names a database or server.
 fn url_scheme(text: &str) -> Option<String> {
-    const OTHERS: [&str; 21] = [
+    const OTHERS: [&str; 27] = [
+        "memory",
+        "keyring",
+        "keychain",
+        "env",
+        "vault",
+        "mailto",
         "redis",
         "rediss",
         "redis+unix",
@@ -247,14 +259,32 @@ fn url_scheme(text: &str) -> Option<String> {
         "https",
         "file",
     ];
-    let (scheme, rest) = text.trim_start().split_once(':')?;
+    let (scheme, rest) = unquoted(text).split_once(':')?;
     let scheme = scheme.to_ascii_lowercase();
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     let authority = rest.split('/').next().unwrap_or_default();
     // A single letter is a drive of Windows. A URL may hold another URL, and `user:password@host` may follow the scheme without `//`.
     let is_url = is_scheme
-        && scheme.len() > 1
+        && (scheme.len() > 1 || !rest.starts_with(['/', '\\']))
         && (rest.starts_with("//") || rest.contains("://") || authority.contains('@'));
     (is_url || OTHERS.contains(&&*scheme)).then_some(scheme)
+}
+
+/// Whether the text is a host with a port, or a path on another machine as `scp` and NFS write it.
+fn is_address(text: &str) -> bool {
+    let text = unquoted(text);
+    let Some((host, port)) = text.split('/').next().and_then(|first| first.rsplit_once(':')) else {
+        return text.starts_with(":memory:");
+    };
+    let is_host = host.starts_with('[') || host.contains('.') || host.eq_ignore_ascii_case("localhost");
+    let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let is_named = is_host || host.len() > 1 && host.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_remote = is_named && port.is_empty() && text.contains(":/") || host.contains('@');
+    is_host && is_port || is_remote || text.starts_with(":memory:")
+}
+
+/// Returns the text without white space and quotation marks before it, as files of variables may leave them.
+fn unquoted(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'')
 }

@@ -16,7 +16,7 @@ pub(crate) mod wire_error;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::{fmt, io, iter};
+use std::{fmt, iter};
 
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -190,8 +190,9 @@ impl UreqResolver for ResolverForUreq {
                 unsent(match error {
                     ResolveError::NotFound => ureq::Error::HostNotFound,
                     ResolveError::TimedOut => ureq::Error::Timeout(ureq::Timeout::Resolve),
-                    ResolveError::System(code) => ureq::Error::Io(io::Error::from_raw_os_error(code)),
-                    ResolveError::NoAnswer | ResolveError::NoThread => ureq::Error::Other(Box::new(error)),
+                    ResolveError::NoAnswer | ResolveError::NoThread | ResolveError::System(_) => {
+                        ureq::Error::Other(Box::new(error))
+                    }
                 })
             })?;
             config.ip_family().keep_wanted(addresses.into_iter()).take(16).for_each(&mut keep);

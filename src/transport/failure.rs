@@ -167,9 +167,7 @@ impl TransportError {
                     .at(Stage::Proxy)
                     .permanent()
             }
-            ureq::Error::LargeResponseHeader(..) => {
-                Self::new(Protocol, "the header of the answer is too long", Advice::CheckUrl)
-            }
+            ureq::Error::LargeResponseHeader(_, most) => Self::long_header(*most),
             ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => {
                 Self::new(InvalidInput, "the URL cannot be used", Advice::CheckUrl)
             }
@@ -218,9 +216,7 @@ impl TransportError {
     fn wire(error: WireError) -> Self {
         match error {
             WireError::NotHttp => Self::new(Protocol, "the answer is not HTTP", Advice::CheckUrl),
-            WireError::LongHeader { .. } => {
-                Self::new(Protocol, "the header of the answer is too long", Advice::CheckUrl)
-            }
+            WireError::LongHeader { most, .. } => Self::long_header(most),
             WireError::TooManyFields => {
                 let what = format!("the answer has more than {MOST_FIELDS} header fields");
                 Self::new(Protocol, what, Advice::CheckUrl)
@@ -244,6 +240,10 @@ impl TransportError {
             }
             WireError::Proxy { status, signed_in } => Self::refused_by_proxy(status, signed_in),
         }
+    }
+
+    fn long_header(most: usize) -> Self {
+        Self::new(Protocol, format!("the header of the answer is longer than {most} bytes"), Advice::CheckUrl)
     }
 
     fn refused_by_proxy(status: Option<u16>, signed_in: bool) -> Self {
@@ -342,6 +342,9 @@ impl TransportError {
 
     fn resolving(error: ResolveError) -> Self {
         let (what, advice) = match error {
+            ResolveError::System(number) => {
+                return Self::system(&io::Error::from_raw_os_error(number)).at(Stage::Dns);
+            }
             ResolveError::NoThread => {
                 ("no thread could be started to look up the host name", Advice::RaiseThreads)
             }
@@ -426,6 +429,7 @@ mod tests {
             (E::Timeout(Timeout::Resolve), Some(Stage::Dns)),
             (E::Other(Box::new(ResolveError::NoAnswer)), Some(Stage::Dns)),
             (E::Other(Box::new(ResolveError::NoThread)), Some(Stage::Dns)),
+            (E::Other(Box::new(ResolveError::System(24))), Some(Stage::Dns)),
             (io(io::ErrorKind::ConnectionRefused), Some(Stage::Tcp)),
             (io(io::ErrorKind::NetworkUnreachable), Some(Stage::Tcp)),
             (E::Timeout(Timeout::Connect), Some(Stage::Tcp)),

@@ -12,6 +12,8 @@ pub(crate) enum Cause {
     NotYetValid,
     Expired,
     WrongName,
+    /// The certificate has no subjectAltName. Browsers and TLS libraries do not use its common name (RFC 9525 2).
+    NamesNoHost,
     UnknownIssuer,
     /// As `UnknownIssuer`, if the trusted authorities are those of a CA file.
     NotInCaFile,
@@ -178,6 +180,9 @@ impl Cause {
             }
             _ => {}
         }
+        if has(&"NotValidForNameContext") && debug.contains("presented: []") {
+            return Self::NamesNoHost;
+        }
         if let Some((_, cause)) = NAMES.iter().find(|(of, _)| of.iter().any(has)) {
             return *cause;
         }
@@ -220,6 +225,10 @@ impl Cause {
                 Advice::SetClockOrRenewCertificate,
             ),
             Self::WrongName => ("the server's certificate is for another host", Advice::CheckUrl),
+            Self::NamesNoHost => (
+                "the server's certificate names no host (it has no subjectAltName)",
+                Advice::RenewCertificate,
+            ),
             Self::UnknownIssuer => {
                 ("the server's certificate is not from a trusted authority", Advice::NameCaFile)
             }
