@@ -309,12 +309,13 @@ fn failed_tls_handshake_ends_in_time_and_counts_as_not_sent() {
 }
 
 /// How a connection ends: how many TLS records (RFC 8446 5.1) of the server pass, whether half of the next
-/// one passes, and whether the connection is then held or closed.
+/// one passes, whether a broken one comes with the last, and whether the connection is then held or closed.
 #[cfg(feature = "rustls")]
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     records: usize,
     half: bool,
+    broken: bool,
     held: bool,
 }
 
@@ -343,7 +344,10 @@ fn cutting(cut: Cut, server: SocketAddr) -> String {
             }
             let mut content = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
             server.read_exact(&mut content).unwrap();
-            let record = [&header[..], &content].concat();
+            let mut record = [&header[..], &content].concat();
+            if cut.broken && number + 1 == cut.records {
+                record.extend(b"\x17\x03\x03\0\x14twenty broken bytes.");
+            }
             let passes = match number < cut.records {
                 true => record.len(),
                 false if cut.half => record.len() / 2,
@@ -383,7 +387,7 @@ fn tls_connection_cut_or_stalled_at_any_record_ends_in_time_and_is_no_answer() {
                 .map(|error| error.kind())
                 .filter(|kind| [ErrorKind::Network, ErrorKind::Timeout].contains(kind))
         };
-        let cut = |records, half, held| Cut { records, half, held };
+        let cut = |records, half, held| Cut { records, half, held, broken: false };
         let whole =
             (0..20).find(|records| run(cut(*records, false, false), LONG).is_none()).expect("an answer");
         assert!(whole >= 4, "{who:?}: handshake and answer have {whole} records");
@@ -401,6 +405,12 @@ fn tls_connection_cut_or_stalled_at_any_record_ends_in_time_and_is_no_answer() {
         // A client that knows the length of an answer does not wait for the end of the connection
         // (close_notify).
         assert_eq!(run(cut(whole, false, true), LONG), None, "{who:?}");
+        for held in [true, false] {
+            let end = run(Cut { broken: true, ..cut(whole, false, held) }, LONG);
+            assert_eq!(end, None, "{who:?}, a broken record after the answer");
+            let end = run(Cut { broken: true, ..cut(whole - 1, false, held) }, LONG);
+            assert_eq!(end, Some(ErrorKind::Network), "{who:?}, a broken record in the answer");
+        }
         ends.fetch_add(whole * if who.repeats() { 2 } else { 3 }, SeqCst);
     });
     println!("{} cuts and stalls in TLS", ends.into_inner());
@@ -838,6 +848,21 @@ fn new_app_credentials_are_passed_to_save_unchanged() {
         ("not text", send(answer(200, "", b"\xff\0\xfe")), b"\xff\0\xfe", nonsense(3)),
         ("too deep", send(answer(200, "", "[".repeat(5000))), &b"[".repeat(5000), nonsense(5000)),
         ("an error", send(answer(200, "", r#"{"error":"x"}"#)), br#"{"error":"x"}"#, nonsense(13)),
+        (
+            "a failure",
+            send(answer(500, "", json)),
+            json.as_bytes(),
+            text("the server failed (HTTP 500)", "try again later"),
+        ),
+        (
+            "a redirect",
+            send(answer(302, "Location: /x", json)),
+            json.as_bytes(),
+            text(
+                "the server redirects (HTTP 302), which is not followed",
+                "check the URL, a '/' at its end included",
+            ),
+        ),
         ("over-long", Step::Flood(head("A: b"), padded.clone().into_bytes()), padded.as_bytes(), None),
         (
             "over-long noise",

@@ -555,6 +555,10 @@ fn unusable_answer_to_an_unrepeatable_request_is_in_the_error() {
             whole("{\"access_token\":\"a\",\"token_type\":\"mac\"}"),
             b"{\"access_token\":\"a\",\"token_type\":\"mac\"}".to_vec(),
         ),
+        // A failure that carries a token.
+        (answer(302, "Location: /x", GOOD), GOOD.into()),
+        (answer(500, "", GOOD), GOOD.into()),
+        (answer(400, "", "{\"refresh_token\":\"r\"}"), b"{\"refresh_token\":\"r\"}".to_vec()),
     ];
     for (bytes, unsaved) in cases {
         for who in [Who::Code, Who::Refresh, Who::Basic, Who::Agent] {

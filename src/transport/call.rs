@@ -119,7 +119,14 @@ impl Answer {
     pub(crate) fn token(&self, call: &Call<'_>, clock: &Clock, offset: i64) -> Result<Token, Error> {
         let parsed = TokenAnswer::parse(&self.body);
         if !self.is_success() || parsed.as_ref().is_some_and(TokenAnswer::has_error) {
-            return Err(self.keep_in(call, self.refusal(call, parsed.as_ref())));
+            let error = self.refusal(call, parsed.as_ref());
+            // A failing server may issue a token all the same, for example behind a proxy that replaces the status.
+            let has_token = parsed.as_ref().is_some_and(TokenAnswer::has_token);
+            return Err(if call.comes_once && has_token && !self.is_success() {
+                error.with_unsaved(self.body.clone())
+            } else {
+                self.keep_in(call, error)
+            });
         }
         let took = self.sent.elapsed();
         let sent = |time: SystemTime| time.checked_sub(took).unwrap_or(time);

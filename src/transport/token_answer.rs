@@ -132,6 +132,11 @@ impl TokenAnswer {
             .map(|Text(secret)| secret.expose())
     }
 
+    /// Whether there is a text that could be a token.
+    pub(crate) fn has_token(&self) -> bool {
+        [&self.access_token, &self.refresh_token].into_iter().flatten().any(|Text(token)| !token.is_empty())
+    }
+
     /// Whether an error is reported, in whatever form.
     pub(crate) fn has_error(&self) -> bool {
         self.has_error

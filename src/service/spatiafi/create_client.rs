@@ -79,10 +79,15 @@ impl CreateClient {
             }
             Ok(answer) => answer,
         };
-        if !answer.is_success() {
-            return Err(answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref()));
-        }
         let credentials = AppCredentials::from_json(answer.body.expose());
+        if !answer.is_success() {
+            let error = answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref());
+            // The server has made a client all the same.
+            if credentials.is_ok() {
+                let _ = save(answer.body.expose());
+            }
+            return Err(error);
+        }
         // If the chunks are broken, the body may lack some of the bytes that arrived.
         let (body, all) = (answer.body.expose(), answer.unsaved().expose());
         let is_all =

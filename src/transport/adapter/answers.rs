@@ -40,6 +40,8 @@ pub(super) struct Answers {
     /// Whether anything was received while the request was sent.
     unseen: bool,
     failed: Option<WireError>,
+    /// The failure of TLS after bytes that have not been handed on yet.
+    broken: Option<ureq::Error>,
     ended: bool,
 }
 
@@ -66,6 +68,7 @@ impl Answers {
             progress: false,
             unseen: false,
             failed: None,
+            broken: None,
             ended: false,
         }
     }
@@ -156,13 +159,32 @@ impl Answers {
 
     /// Receives more bytes, and keeps those of an answer that the server gives only once.
     fn receive(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let Some(watch) = &self.watch else { return self.inner.await_input(timeout) };
+        let Some(watch) = self.watch.clone() else { return self.read_on(timeout) };
         let before = self.inner.buffers().input().len();
-        let came = self.inner.await_input(timeout);
+        let came = self.read_on(timeout);
         if matches!(came, Ok(true)) {
             watch.keep(&self.inner.buffers().input()[before..]);
         }
         came
+    }
+
+    /// Reads from the connection. If a record of TLS is broken, rustls reports that before it hands out what came in the records before it.
+    /// These may hold a whole answer.
+    fn read_on(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        match self.inner.await_input(timeout) {
+            Err(ureq::Error::Io(e)) if self.inner.is_tls() && e.kind() == io::ErrorKind::InvalidData => {
+                let line = self.line.clone();
+                if matches!(line.polling(|| self.inner.await_input(timeout)), Ok(true)) {
+                    self.broken = Some(e.into());
+                    return Ok(true);
+                }
+                Err(e.into())
+            }
+            came => came,
+        }
     }
 
     /// Wipes the inner buffers. With TLS these are ureq's, which wipes nothing.
@@ -256,6 +278,7 @@ impl Transport for Answers {
 
     fn is_open(&mut self) -> bool {
         self.normaliser.may_follow()
+            && self.broken.is_none()
             && self.out.is_empty()
             && self.inner.buffers().input().is_empty()
             && self.inner.is_open()
