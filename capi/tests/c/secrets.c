@@ -53,6 +53,7 @@ static void renewed(const keyfob_token *got, void *user) {
     own->refresh_token = refresh_token;
     // The token has expired.
     own->expires_at = 1;
+    own->obtained_at = 1;
 }
 
 static void get(keyfob_client *client, const char *path) {

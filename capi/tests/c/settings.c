@@ -244,6 +244,7 @@ static void elsewhere(void) {
     token.access_token_len = 6;
     token.refresh_token = "refresh";
     token.refresh_token_len = 7;
+    token.obtained_at = 1;
     OK(keyfob_restore(client, &token, &error));
     OK(keyfob_revoke(client, &error));
     keyfob_client_free(client);
