@@ -82,6 +82,7 @@
 //! | find the stage at which a connection failed | [`Stage`] |
 //! | check who can read a file with a secret | [`open_to_others`] |
 //! | make foreign text safe to print | [`one_line`] |
+//! | find out whether foreign text repeats a secret | [`repeats_secret`] |
 //!
 //! # Features
 //!
@@ -134,6 +135,7 @@ pub use agent::auth::Auth;
 pub use client_auth::ClientAuth;
 pub use clock::Clock;
 pub use encode::basic::Basic;
+pub use encode::words::repeats_secret;
 pub use error::{Advice, Error, ErrorKind, Stage};
 pub use metadata::Metadata;
 pub use secret::Secret;

@@ -752,10 +752,23 @@ fn callback_can_be_pasted_when_no_listener_is_possible() {
             ("\u{a0}", "\u{a0}."),
             ("\u{200b}", "\u{200b}"),
             ("<a href=\"", "\">here</a>"),
+            ("`", "`"),
+            ("[here](", ")."),
+            ("\u{201c}", "\u{201d}"),
+            ("\u{ab}", "\u{bb}"),
+            ("", ", or so"),
+            ("**", "**"),
+            ("", "\u{ad}"),
         ] {
             let pasted = format!("{before}{callback}{after}");
             login.can_finish(&pasted).unwrap_or_else(|error| panic!("{pasted}: {error}"));
         }
+        let query = callback.split_once('?').unwrap().1;
+        for pasted in [query, &format!("state={state}&code=x"), &callback.replace('&', "&amp;")] {
+            login.can_finish(pasted).unwrap_or_else(|error| panic!("{pasted}: {error}"));
+        }
+        let cut = login.can_finish(&callback.replace("&state", "\u{ad}&state")).unwrap_err();
+        assert!(cut.to_string().contains("the callback has no `state`, so it may be cut or forged"), "{cut}");
         let cut = login.can_finish(&callback.replace("&state", " &state")).unwrap_err();
         assert!(cut.to_string().contains("the callback has no `state`, so it may be cut or forged"), "{cut}");
         login.finish(&callback).unwrap();

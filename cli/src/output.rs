@@ -125,7 +125,14 @@ impl Log for Narration {
         let (seconds, millis) = (now.as_secs() % 86_400, now.subsec_millis());
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         let who = if record.target().starts_with("keyfob") { "" } else { "ureq: " };
-        say(&format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z {who}{}", record.args()));
+        let text = record.args().to_string();
+        // A server can repeat a secret in a header field that ureq shows.
+        let text = if !who.is_empty() && keyfob::repeats_secret(&text) {
+            "a record is withheld, because it repeats a secret"
+        } else {
+            &text
+        };
+        say(&format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z {who}{text}"));
     }
 
     fn flush(&self) {}

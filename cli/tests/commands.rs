@@ -562,6 +562,16 @@ fn messages_go_to_standard_error() {
         assert_eq!(report.contains("Z ureq: "), number == 1, "{report}");
         assert!(!report.contains(out(&output).trim()) && !report.contains('\u{1b}'), "{report}");
     }
+    // A server repeats secrets in a field that ureq shows.
+    let token = services.run("spatiafi token");
+    for secret in [out(&token).trim(), services.spatiafi.client_secret()] {
+        let repeated = Fault::raw(200, &format!("text/{secret}"), "x").times(1);
+        services.spatiafi.fault(Endpoint::Info, repeated);
+        let output = services.run(&format!("spatiafi get {INFO} -vv"));
+        assert_eq!(out(&output), "x");
+        assert!(!err(&output).contains(&secret[..12]), "{}", err(&output));
+        assert!(err(&output).contains("ureq: a record is withheld, because it repeats a secret"));
+    }
 }
 
 /// Returns the lines of `-v` that begin with a method, without the program's name. Times and durations are `#`.

@@ -22,6 +22,14 @@ pub(crate) fn repeats_any<'a>(text: &str, more: impl Iterator<Item = &'a [u8]>) 
     repeats(text, known.iter().map(|secret| secret.expose()).chain(more))
 }
 
+/// Returns whether a text repeats a secret that is in use in this process, such as a token, a client secret or a password. A program that
+/// shows the text of a server can leave out one that does.
+///
+/// Finds 12 consecutive bytes of a secret, or all of a shorter one: raw, percent-encoded or in base64.
+pub fn repeats_secret(text: &str) -> bool {
+    repeats_any(text, std::iter::empty())
+}
+
 /// Whether the text holds 12 consecutive bytes of a secret, or all of a shorter one: raw, percent-encoded or in base64. A secret that is
 /// too long to compare counts as repeated.
 pub(crate) fn repeats<'a>(text: &str, mut secrets: impl Iterator<Item = &'a [u8]>) -> bool {

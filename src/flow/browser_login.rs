@@ -91,12 +91,21 @@ impl BrowserLogin {
         let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>');
         let callback_url = callback_url.trim_matches(is_around);
         check::callback_value("callback URL", callback_url.as_bytes())?;
-        let (_, query) = callback_url.split_once('?').ok_or_else(|| {
+        let is_query =
+            ["code=", "state=", "error=", "iss="].iter().any(|name| callback_url.starts_with(name));
+        let query = callback_url.split_once('?').map(|(_, query)| query).or(is_query.then_some(callback_url));
+        let query = query.ok_or_else(|| {
             Error::invalid("the callback URL has no query ('?')").with_advice(Advice::PasteCallbackUrl)
         })?;
         // No address contains these: the text after them does not belong to it.
-        let ends = |c: char| c.is_whitespace() || matches!(c, '#' | '"' | '<' | '>' | '\u{200b}');
+        let ends =
+            |c: char| c.is_ascii_whitespace() || matches!(c, '#' | '"' | '<' | '>' | '`') || !c.is_ascii();
         let query = query.split(ends).next().unwrap_or_default();
+        // Nor does punctuation belong to the `state`, which keyfob has made.
+        let is_state_last = query.rsplit('&').next().is_some_and(|last| last.starts_with("state="));
+        let punctuation: &[_] =
+            if is_state_last { &[')', ']', '}', '.', ',', ';', ':', '!', '\'', '*'] } else { &[] };
+        let query = query.trim_end_matches(punctuation);
         callback::judge(query.as_bytes(), &self.expected()).map_err(|rejection| match rejection {
             Rejection::Failed(failed) if failed.kind == ErrorKind::Protocol => {
                 self.error(failed.kind, failed.what, Advice::PasteCallbackUrlOrLogIn)

@@ -192,6 +192,8 @@ fn find(query: &[u8], name: &str) -> Result<Option<Secret>, Unusable> {
     for pair in query.split(|&b| b == b'&') {
         let equals = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
         let (key, value) = pair.split_at(equals);
+        // HTML has `&amp;` for the `&` before a parameter.
+        let key = key.strip_prefix(b"amp;").unwrap_or(key);
         let value = value.get(1..).unwrap_or_default();
         if !value.is_empty()
             && form::decode_value(key).expose() == name.as_bytes()
@@ -244,6 +246,7 @@ mod tests {
             ("code=x%2By&state=a+b%2B", None),
             ("state=a%20b%2b&%63ode=x%2By&more=%ff&more=1", None),
             ("&&state=a+b%2B&=&code=x%2By&iss=whoever", None),
+            ("code=x%2By&amp;state=a+b%2B&amp;iss=x", None),
             ("state=a+b%2B&code=x%2By&iss=https%3A%2F%2Fas.example", Some("https://as.example")),
         ] {
             let code = judge(query.as_bytes(), &Expected { state: Some(&state), issuer }).expect(query);
@@ -262,6 +265,7 @@ mod tests {
             unrelated(&format!("state{rest}"), UnrelatedCallback::NoState);
             unrelated(&format!("state=right&state=right{rest}"), UnrelatedCallback::TwoStates);
             unrelated(&format!("state=right&%73tate=wrong{rest}"), UnrelatedCallback::TwoStates);
+            unrelated(&format!("state=right&amp;state=wrong{rest}"), UnrelatedCallback::TwoStates);
             unrelated(&format!("state=%ff%fe{rest}"), UnrelatedCallback::UnreadableState);
         }
         for query in ["", "a=b", "codes=x", "iss=x", "Code=x"] {
