@@ -29,7 +29,27 @@ pub fn stdin() -> Result<File, Failure> {
 
 /// Prints a result, all of it at once.
 pub fn print(result: &[u8]) -> Result<(), Failure> {
-    stdout()?.write_all(result).map_err(|e| unwritable("standard output", &e))
+    write(&mut stdout()?, result).map_err(|e| unwritable("standard output", &e))
+}
+
+/// Writes all bytes. Waits for a pipe or terminal that another program has made non-blocking.
+pub fn write(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => bytes = &bytes[len..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            #[cfg(unix)]
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+                let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(to), PollFlags::POLLOUT)];
+                poll(&mut wanted, PollTimeout::NONE)
+                    .map_or_else(|e| if e == nix::errno::Errno::EINTR { Ok(0) } else { Err(e) }, Ok)?;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 pub fn unwritable(what: &str, error: &io::Error) -> Failure {

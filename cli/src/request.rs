@@ -1,7 +1,7 @@
 //! `keyfob <service> get`, `post`, `put`, `patch` and `delete`.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::io::{self, IsTerminal as _, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 
 use crate::args::{self, RequestWithBody};
 use crate::failure::Failure;
-use crate::output::{stdout, unreadable, unwritable};
+use crate::output::{stdout, unreadable, unwritable, write};
 use crate::service::Client;
 use crate::target::Target;
 
@@ -241,20 +241,22 @@ fn copy(from: &mut impl Read, to: &mut File, is_terminal: bool, start: &mut Vec<
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => break Err(keyfob::Error::from(ureq::Error::from(e)).into()),
         };
-        to.write_all(&chunk[..n]).map_err(|e| unwritable("standard output", &e))?;
+        write(to, &chunk[..n]).map_err(|e| unwritable("standard output", &e))?;
         if start.is_empty() {
             start.extend_from_slice(&chunk[..n]);
         }
         last = chunk[..n].last().copied();
     };
     if is_terminal && last.is_some_and(|byte| byte != b'\n') {
-        to.write_all(b"\n").map_err(|e| unwritable("standard output", &e))?;
+        write(to, b"\n").map_err(|e| unwritable("standard output", &e))?;
     }
     copied
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]

@@ -1023,3 +1023,24 @@ fn closed_output_does_not_change_the_exit_status() {
         assert_eq!(output.status.code(), Some(status), "{path}: {}", err(&output));
     }
 }
+
+/// Another program that shares the pipe, such as Node or ssh, has made it non-blocking.
+#[test]
+#[cfg(unix)]
+fn answer_is_written_whole_to_a_non_blocking_output() {
+    use std::io::Read as _;
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let services = Services::start();
+    services.spatiafi.fault(Endpoint::Info, Fault::raw(200, "text/plain", vec![b'x'; 1 << 20]));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut command = services.keyfob(["spatiafi", "get", INFO]);
+    let mut child = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(command);
+    std::thread::sleep(Duration::from_millis(300));
+    let mut came = Vec::new();
+    reader.read_to_end(&mut came).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(came.len(), 1 << 20);
+}

@@ -907,7 +907,9 @@ fn no_text_reaches_the_terminal_as_control_sequences() {
                     "store as JSON" => &status["store"]["path"],
                     _ => continue,
                 };
-                assert_eq!(value, &odd, "{what}: it is what it was");
+                // A store is shown with its whole path.
+                let value = value.as_str().map(|text| text.rsplit('/').next().unwrap());
+                assert_eq!(value, Some(&*odd), "{what}: it is what it was");
             } else if ["client id", "profile", "program"].contains(&what) {
                 assert!(all.contains(&shown), "{what}: {all}");
             }

@@ -14,6 +14,7 @@ const TOKEN: &str = "could not get a token with the client credentials from ";
 fn too_many_open_files_have_an_error_of_their_own() {
     let services = Services::start();
     let mut report = Vec::new();
+    let mut lookups = Vec::new();
     // From too few descriptors for the program itself to enough for everything.
     for limit in 4..=16 {
         let mut shell = Command::new("sh");
@@ -27,9 +28,18 @@ fn too_many_open_files_have_an_error_of_their_own() {
         assert!(text.contains("many files open") || text.contains("Too many open files"), "{limit}: {text}");
         report.push(text.to_owned());
     }
+    for limit in 4..=16 {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" spatiafi token --profile {limit}")]);
+        shell.arg(env!("CARGO_BIN_EXE_keyfob")).env_clear().env("HOME", services.home.path());
+        shell.envs(services.spatiafi.env()).env("SPATIAFI_AUTH_URL", "https://name.invalid");
+        lookups.push(err(&shell.output().unwrap()).to_owned());
+    }
     let network =
         "this process has as many files open as it may; raise its limit (ulimit -n), or close some of them\n";
-    assert!(report.iter().any(|text| text.contains(TOKEN) && text.ends_with(network)), "{report:#?}");
+    for report in [report, lookups] {
+        assert!(report.iter().any(|text| text.contains(TOKEN) && text.ends_with(network)), "{report:#?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! has a time-out, even for an address literal. Here address literals and `localhost` need no thread. Each name has at most one short-lived
 //! thread at a time, and all callers share its result. The result is kept for 30 seconds.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,6 +46,16 @@ impl ResolveError {
             Self::NotFound
         }
     }
+}
+
+/// Returns the error if no file can be opened. The system's resolver needs two at a time, and only says that it found nothing.
+fn shortage() -> Option<ResolveError> {
+    /// `ENFILE` and `EMFILE` of every Unix.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let open = || File::open("/");
+    let error = open().and_then(|one| open().map(|other| (one, other))).err()?;
+    let number = error.raw_os_error().filter(|number| cfg!(unix) && TOO_MANY_FILES.contains(number));
+    number.map(ResolveError::System)
 }
 
 impl fmt::Display for ResolveError {
@@ -156,7 +167,7 @@ impl Resolver {
                         Entry::Known(alternating(addrs), Deadline::after(KEPT_FOR))
                     }
                     Ok(_) => Entry::Failed(ResolveError::NotFound),
-                    Err(error) => Entry::Failed(ResolveError::of(&error)),
+                    Err(error) => Entry::Failed(shortage().unwrap_or_else(|| ResolveError::of(&error))),
                 };
                 resolver.lock().insert(&asked, entry);
             })
