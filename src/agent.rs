@@ -252,10 +252,10 @@ fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), Error
 fn why_refused(name: &str) -> Option<&'static str> {
     Some(match name {
         "authorization" | "host" | "content-length" | "transfer-encoding" | "connection" | "keep-alive" => {
-            "the agent sends it by itself where it is needed"
+            "keyfob sends it by itself where it is needed"
         }
-        "te" | "trailer" | "upgrade" | "expect" => "the agent does not support what it asks for",
-        "cookie" => "the agent authenticates by itself, and keeps no cookies",
+        "te" | "trailer" | "upgrade" | "expect" => "keyfob does not support what it asks for",
+        "cookie" => "keyfob authenticates by itself, and keeps no cookies",
         _ if name.starts_with("proxy-") => {
             "it would be sent to the API: name the proxy and its password with `Transport::with_proxy`"
         }

@@ -86,6 +86,10 @@ pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A limit of a few milliseconds is not shown as 0.
+        if self.0 < Duration::from_millis(10) && self.0.subsec_millis() > 0 {
+            return write!(f, "0.00{}", self.0.subsec_millis());
+        }
         let rounded = self.0.saturating_add(Duration::from_millis(5));
         let (whole, rest) = (rounded.as_secs(), rounded.subsec_millis() / 10);
         match rest {
@@ -141,11 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_shown_to_the_hundredth_without_trailing_zeros() {
+    fn seconds_are_shown_to_the_hundredth_and_a_few_milliseconds_to_the_thousandth() {
         for (millis, text) in [
             (0, "0"),
-            (4, "0"),
-            (5, "0.01"),
+            (1, "0.001"),
+            (9, "0.009"),
+            (10, "0.01"),
             (50, "0.05"),
             (300, "0.3"),
             (995, "1"),

@@ -488,7 +488,7 @@ fn request_to_another_origin_is_refused_before_a_token_is_requested() {
         ("http://127.0.0.1/", "http://127.0.0.1"),
     ] {
         let text = format!(
-            "the request to {shown} was not sent: the agent calls https://a.example, http://127.0.0.1:{port} only; check \
+            "the request to {shown} was not sent: keyfob calls https://a.example, http://127.0.0.1:{port} only; check \
              the URL, or allow other origins with `allow_other_origins`"
         );
         fails(result(other), ErrorKind::InvalidInput, &text, other);

@@ -593,7 +593,9 @@ fn huge_answer_and_a_huge_lifetime_are_handled() {
         "could not start a device login at {}: the answer is longer than 1 MiB; check the URL",
         device.server.origin()
     );
-    fails(device.start(), ErrorKind::Protocol, &text, "1 MiB");
+    let result = device.start();
+    assert_eq!(result.as_ref().err().and_then(Error::status), Some(200));
+    fails(result, ErrorKind::Protocol, &text, "1 MiB");
 }
 
 #[test]

@@ -640,6 +640,14 @@ fn every_http_status_has_a_defined_error_kind_text_and_number_of_tries() {
         (403, r#"{"message":"."}"#, Refused, "the server refused (HTTP 403)", ADVICE, 1),
         (403, "<html>", Refused, "the server refused (HTTP 403)", ADVICE, 1),
         (404, "", Refused, "the server refused (HTTP 404)", "check the URL", 1),
+        (
+            404,
+            r#"{"error":"not_found"}"#,
+            Refused,
+            "the server refused (HTTP 404): not_found",
+            "check the URL",
+            1,
+        ),
         (405, "", Refused, "the server refused (HTTP 405)", "check the URL", 1),
         (408, "", Refused, "the server refused (HTTP 408)", ADVICE, 1),
         (

@@ -191,10 +191,10 @@ fn header_that_the_agent_sends_or_that_is_not_for_the_api_is_refused_by_build() 
                 "Connection",
                 "Keep-Alive",
             ][..],
-            "the agent sends it by itself where it is needed",
+            "keyfob sends it by itself where it is needed",
         ),
-        (&["TE", "Trailer", "upgrade", "Expect"], "the agent does not support what it asks for"),
-        (&["Cookie", "cOOKIE"], "the agent authenticates by itself, and keeps no cookies"),
+        (&["TE", "Trailer", "upgrade", "Expect"], "keyfob does not support what it asks for"),
+        (&["Cookie", "cOOKIE"], "keyfob authenticates by itself, and keeps no cookies"),
         (
             &["Proxy-Authorization", "proxy-connection", "PROXY-x"],
             "it would be sent to the API: name the proxy and its password with `Transport::with_proxy`",

@@ -785,7 +785,7 @@ fn refused<T>(result: Result<T, keyfob::Error>, text: &str) {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Store, text));
 }
 
-const ELSEWHERE: &str = "name a folder that can be written, with KEYFOB_STORE";
+const ELSEWHERE: &str = "set the store (KEYFOB_STORE) to a folder that can be written";
 
 fn on_a_full_disk(store: &FileStore) {
     save(store, &expired("old"));
@@ -1007,8 +1007,12 @@ fn no_request_is_sent_when_a_needed_system_call_is_refused() {
     for (call, error, why) in [
         ("fsync", "ENOSYS", "unsupported"),
         ("fsync", "EIO", "Input/output error (os error 5)"),
-        ("fsync", "EDQUOT", "quota exceeded; name a folder that can be written, with KEYFOB_STORE"),
-        ("rename", "EPERM", "permission denied; name a folder that can be written, with KEYFOB_STORE"),
+        ("fsync", "EDQUOT", "quota exceeded; set the store (KEYFOB_STORE) to a folder that can be written"),
+        (
+            "rename",
+            "EPERM",
+            "permission denied; set the store (KEYFOB_STORE) to a folder that can be written",
+        ),
         ("rename", "ENOSYS", "unsupported"),
         ("lseek", "EIO", "Input/output error (os error 5)"),
         ("ftruncate", "ENOSYS", "unsupported"),

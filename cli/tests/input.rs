@@ -615,7 +615,7 @@ fn home_of_an_ordinary_user_that_is_the_root_folder_causes_one_warning() {
             chown(path, Some(65534), Some(65534)).unwrap();
         }
     }
-    let why = "could not use /.local/state/keyfob: permission denied; name a folder that can be written, with KEYFOB_STORE";
+    let why = "could not use /.local/state/keyfob: permission denied; set the store (KEYFOB_STORE) to a folder that can be written";
     one_warning_is_printed(&services, "HOME=/", why, |words| {
         let mut command = Command::new(&binary);
         command.args(words.split_whitespace()).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
@@ -637,7 +637,7 @@ fn home_on_a_read_only_file_system_causes_one_warning() {
     let home = services.path("read-only");
     fs::create_dir(&home).unwrap();
     let why = format!(
-        "could not use {}/.local/state/keyfob: read-only filesystem or storage medium; name a folder that can be written, with KEYFOB_STORE",
+        "could not use {}/.local/state/keyfob: read-only filesystem or storage medium; set the store (KEYFOB_STORE) to a folder that can be written",
         home.display()
     );
     one_warning_is_printed(&services, "read-only", &why, |words| {

@@ -173,11 +173,15 @@ pub(crate) fn unknown_word(word: &str, words: &[&'static str]) -> String {
     format!("is none of {}; the nearest one is \"{nearest}\"", words.join(", "))
 }
 
-/// Returns the word with the fewest letters to add, remove or replace, and their number (Levenshtein).
+/// Returns the word with the fewest letters to add, remove or replace, and their number (Levenshtein). Unless two letters suffice, a word
+/// that contains the name is nearer: `device_code` to `device`.
 pub fn nearest<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Option<(&'a str, usize)> {
     // A longer name is near to none.
     let name: String = name.chars().take(64).collect();
-    words.map(|word| (word, levenshtein(&name, word))).min_by_key(|(_, distance)| *distance)
+    let far = |word: &str, distance| distance > 2 && (name.len() < 4 || !word.contains(&name));
+    words
+        .map(|word| (word, levenshtein(&name, word)))
+        .min_by_key(|(word, distance)| (*distance > 2, far(word, *distance), *distance))
 }
 
 fn nearest_of<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> &'a str {

@@ -116,7 +116,7 @@ impl Signing {
             return Ok(());
         }
         let named = self.origins.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ");
-        Err(Error::invalid(format!("the request to {origin} was not sent: the agent calls {named} only"))
+        Err(Error::invalid(format!("the request to {origin} was not sent: keyfob calls {named} only"))
             .with_advice(Advice::CheckUrlOrAllowOrigins))
     }
 

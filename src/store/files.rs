@@ -52,7 +52,7 @@ pub(super) fn why(cause: &io::Error) -> String {
             | io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded,
             Some(_),
-        ) => format!("{}; name a folder that can be written, with KEYFOB_STORE", cause.kind()),
+        ) => format!("{}; set the store (KEYFOB_STORE) to a folder that can be written", cause.kind()),
         // RLIMIT_FSIZE, or the limit of the file system.
         (io::ErrorKind::FileTooLarge, Some(_)) => {
             format!("{}; raise the limit for the size of files (ulimit -f)", cause.kind())

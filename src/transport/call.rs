@@ -209,7 +209,8 @@ impl Answer {
             (300..400, _) => (ErrorKind::Protocol, Advice::CheckUrlAndSlash),
             _ if is_rate_limit(status, self.retry_after) => (ErrorKind::RateLimited, Advice::TryAgainLater),
             (500.., _) => (ErrorKind::Refused, Advice::TryAgainLater),
-            (404 | 405, None) => (ErrorKind::Refused, Advice::CheckUrl),
+            // A code of its own is that of a web framework, which does not know the URL.
+            (404 | 405, code) if !code.is_some_and(is_registered) => (ErrorKind::Refused, Advice::CheckUrl),
             (_, Some("invalid_grant")) => (ErrorKind::LoginRequired, call.advice),
             // Without a form, the request has no client and no parameters.
             (_, Some(code)) if self.payload.form.is_some() => {

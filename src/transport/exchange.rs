@@ -148,9 +148,9 @@ impl Transport {
                 .map(|time| ServerDate { time, within: sent.elapsed() }),
             cut: cut.map(|error| match error {
                 Cut::Failed(error) => failed(error).error,
-                Cut::TooLong => {
-                    call.error(ErrorKind::Protocol, "the answer is longer than 1 MiB", Advice::CheckUrl)
-                }
+                Cut::TooLong => call
+                    .error(ErrorKind::Protocol, "the answer is longer than 1 MiB", Advice::CheckUrl)
+                    .with_status(parts.status.as_u16()),
             }),
             body,
             is_exceeded: watch.is_exceeded(),

@@ -120,6 +120,13 @@ impl KnownService<'_> {
 
     fn lacks_secret(&self) -> Problem {
         let variable = self.variable("client_secret");
+        // A client of such a login is often public.
+        let is_login = matches!(self.configured_grant(), Some("authorization_code" | "device_code"));
+        let public = match (is_login, self.configured_at()) {
+            (false, _) => "",
+            (true, None) => "; or set client_auth to none if the client has no secret",
+            (true, Some(_)) => "; or write client_auth = \"none\" if the client has no secret",
+        };
         let text = match (self.catalog.reads_environment(), self.configured_at()) {
             (false, _) => {
                 "the option client_secret is not set, nor client_secret_file or client_secret_cmd: set one"
@@ -134,6 +141,6 @@ impl KnownService<'_> {
                 "{variable} is not set, nor its _FILE, _FD or _CMD: set one, or write client_secret_file below {at}"
             ),
         };
-        Problem::new(ErrorKind::NoCredentials, text)
+        Problem::new(ErrorKind::NoCredentials, text + public)
     }
 }

@@ -268,6 +268,21 @@ const MISTAKES: &[Row] = &[
         "the option device_authorization_url is missing; set it; or name the issuer, which knows its URLs",
     ),
     (
+        DEVICE,
+        &[("client_secret", ""), ("token_url", ""), ("issuer", "https://login.example")],
+        "the option client_secret is not set, nor client_secret_file or client_secret_cmd: set one; or set client_auth to none if the client has no secret",
+    ),
+    (
+        ONE,
+        &[("grant", "device")],
+        "the option grant is none of client_credentials, authorization_code, device_code, basic; the nearest one is \"device_code\"",
+    ),
+    (
+        ONE,
+        &[("client_auth", "basic")],
+        "the option client_auth is none of client_secret_basic, client_secret_post, client_secret_jwt, assertion, none; the nearest one is \"client_secret_basic\"",
+    ),
+    (
         ONE,
         &[("client_secret", "")],
         "the option client_secret is not set, nor client_secret_file or client_secret_cmd: set one",
@@ -306,7 +321,7 @@ const MISTAKES: &[Row] = &[
     (
         ONE,
         &[("auth", "basic")],
-        "the option auth has no effect with this client of acme; leave it out (the nearest one with an effect is rate)",
+        "the option auth has no effect with this client of acme; leave it out (the nearest one with an effect is client_auth)",
     ),
     (
         ONE,
