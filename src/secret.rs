@@ -31,6 +31,11 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 
+    /// Hands out the buffer. The caller must see to it that it is wiped, or that what it holds is no secret.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }

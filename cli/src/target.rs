@@ -8,9 +8,29 @@ use crate::failure::Failure;
 /// The longest URL that `http` accepts.
 const MOST: usize = 65_534;
 
+/// Which bytes a URL may have. `http` accepts some more, and servers disagree on their meaning.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] =
+            !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+        byte += 1;
+    }
+    plain
+};
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
 /// The API of a service. Paths are appended to its URL, and URLs must belong to it.
 pub struct Target {
-    base: String,
+    base: Uri,
+    /// The part of the base after its authority, to which a path is appended.
+    prefix: String,
+    /// The length of the whole base.
+    len: usize,
     origin: Origin,
 }
 
@@ -25,18 +45,26 @@ impl Target {
     pub fn new(base: &str) -> Result<Self, Failure> {
         let uri: Uri = base.parse().map_err(|_| Failure::invalid("the API URL is not a URL"))?;
         let origin = origin(&uri).ok_or_else(|| Failure::invalid("the API URL is not absolute"))?;
-        Ok(Self { base: base.to_owned(), origin })
+        if !is_plain(base) {
+            return Err(Failure::invalid(
+                "the API URL holds characters that no URL has: percent-encode them",
+            ));
+        }
+        let (_, after_scheme) = base.split_once("://").unwrap_or_default();
+        let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+        Ok(Self { prefix: after_scheme[authority..].to_owned(), len: base.len(), base: uri, origin })
     }
 
     /// Returns the URL of a path of the API, or a URL of the API unchanged.
     pub fn url(&self, path_or_url: &str) -> Result<Uri, Failure> {
-        if path_or_url.contains('\u{feff}') {
+        let plain = is_plain(path_or_url);
+        if !plain && path_or_url.contains('\u{feff}') {
             return Err(Failure::invalid(
                 "the path or URL holds a byte order mark (U+FEFF), which cannot be seen: remove it",
             ));
         }
         let is_url = !path_or_url.starts_with('/') && path_or_url.contains("://");
-        if path_or_url.contains('#') {
+        if !plain && path_or_url.contains('#') {
             return Err(Failure::invalid(
                 "the path or URL has a fragment ('#'), which no server gets to see: remove it, or write %23",
             ));
@@ -44,23 +72,22 @@ impl Target {
         if !is_url && !path_or_url.starts_with('/') {
             return Err(Failure::invalid("a path begins with '/', and a URL with https://"));
         }
-        let whole = if is_url { path_or_url.to_owned() } else { format!("{}{path_or_url}", self.base) };
-        // `http` accepts these characters, and servers disagree on their meaning.
-        let plain = whole.bytes().all(|byte| {
-            let is_odd = matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
-            byte.is_ascii_graphic() && !is_odd
-        });
-        if whole.len() > MOST {
+        let len = path_or_url.len() + if is_url { 0 } else { self.len };
+        if len > MOST {
             return Err(Failure::invalid(format!(
-                "the URL is {} bytes long; none can be longer than {MOST}: nothing was sent",
-                whole.len()
+                "the URL is {len} bytes long; none can be longer than {MOST}: nothing was sent"
             )));
         }
-        let uri = whole.parse::<Uri>().ok().filter(|_| plain).ok_or_else(|| {
+        let parsed = if is_url { path_or_url.parse().ok() } else { self.with(path_or_url) };
+        let uri: Uri = parsed.filter(|_| plain).ok_or_else(|| {
             Failure::invalid(
                 "the path or URL holds characters that no URL has: percent-encode them, as in %20 for a space",
             )
         })?;
+        // A path has the authority of the API.
+        if !is_url {
+            return Ok(uri);
+        }
         if uri.authority().map(Authority::as_str).is_some_and(|authority| authority.contains('@')) {
             return Err(Failure::invalid(
                 "the URL has a user name in it ('@'): remove it, the request is signed without",
@@ -75,10 +102,17 @@ impl Target {
         }
         Ok(uri)
     }
+
+    /// Returns the URL of a path. A batch asks for each line, so only the path is parsed.
+    fn with(&self, path: &str) -> Option<Uri> {
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = Some([&*self.prefix, path].concat().try_into().ok()?);
+        Uri::from_parts(parts).ok()
+    }
 }
 
 impl Origin {
-    /// Whether a URL has this origin. A batch asks for each line, so nothing is allocated.
+    /// Whether a URL has this origin.
     fn is_of(&self, uri: &Uri) -> bool {
         let is = |own: &str, other: Option<&str>| other.is_some_and(|other| own.eq_ignore_ascii_case(other));
         is(&self.scheme, uri.scheme_str())
@@ -131,6 +165,9 @@ mod tests {
         ] {
             assert_eq!(target.url(given).map(|url| url.to_string()).ok().as_deref(), Some(url), "{given}");
         }
+        let below = Target::new("https://api.example.com:8443/v1/").unwrap().url("/a?b").unwrap();
+        assert_eq!(below, "https://api.example.com:8443/v1//a?b");
+        assert!(Target::new("https://api.example.com/{v}").is_err());
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Signing {
         // Reading the body may take long, for example from a pipe or a terminal. So the deadline starts after it.
         let deadline = Deadline::after(self.deadline);
         let token = match &self.auth {
-            Auth::Bearer(source) if signed => Some(token_of(source, &deadline)?),
+            Auth::Bearer(source) if signed => Some(token_of(source, self.deadline)?),
             _ => None,
         };
         let mut call = Call {
@@ -157,15 +157,11 @@ impl Signing {
             for (name, value, _) in &self.headers {
                 headers.insert(name, value.clone());
             }
-            let bearer;
             let value = match &self.auth {
-                Auth::Basic(basic) => basic.header(),
-                Auth::Bearer(_) => {
-                    bearer = token.map(Token::authorization).unwrap_or_default();
-                    &bearer
-                }
+                Auth::Basic(basic) => HeaderValue::from_bytes(basic.header().expose()),
+                Auth::Bearer(_) => token.map_or(Ok(HeaderValue::from_static("")), Token::header),
             };
-            let mut value = HeaderValue::from_bytes(value.expose()).map_err(ureq::http::Error::from)?;
+            let mut value = value.map_err(ureq::http::Error::from)?;
             value.set_sensitive(true);
             head_len += head::len(&AUTHORIZATION, &value);
             headers.insert(AUTHORIZATION, value);
@@ -309,11 +305,11 @@ impl Call<'_> {
             return Ok(false);
         };
         let repeatable = self.body.is_repeatable();
-        let mut current = token_of(source, self.deadline)?;
+        let mut current = token_of(source, self.deadline.remaining())?;
         if current.is_same(refused) {
             self.signing.forced.force_at_most_once(|| source.invalidate(refused));
             if repeatable {
-                current = token_of(source, self.deadline)?;
+                current = token_of(source, self.deadline.remaining())?;
             }
         }
         // A source without another token returns the same one.
@@ -398,8 +394,8 @@ fn has_own_settings(parts: &Parts) -> bool {
     parts.extensions.len() > 1
 }
 
-fn token_of(source: &Arc<dyn TokenSource>, deadline: &Deadline) -> Result<Arc<Token>, ureq::Error> {
-    source.token_within(Duration::ZERO, deadline.remaining()).map_err(other)
+fn token_of(source: &Arc<dyn TokenSource>, within: Duration) -> Result<Arc<Token>, ureq::Error> {
+    source.token_within(Duration::ZERO, within).map_err(other)
 }
 
 fn other(error: Error) -> ureq::Error {

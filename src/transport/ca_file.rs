@@ -9,9 +9,9 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// Returns all certificates that can vouch for a server, in DER. Skips blocks of another kind, such as keys. The error text completes
-/// "the CA file …".
-pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+/// Returns what `keep` makes of the DER of each certificate that can vouch for a server. Skips blocks of another kind, such as keys. The
+/// error text completes "the CA file …".
+pub(crate) fn certificates<T>(file: &[u8], keep: impl Fn(&[u8]) -> T) -> Result<Vec<T>, String> {
     if let Some(what) = no_text(file) {
         return Err(what.to_owned());
     }
@@ -19,6 +19,8 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let text = str::from_utf8(file).map_or_else(|_| String::from_utf8_lossy(file), Cow::Borrowed);
     let mut found = Vec::new();
     let (mut number, mut servers_own) = (0, None);
+    // Reused, because a bundle has more than a hundred certificates.
+    let (mut base64, mut der) = (Vec::new(), Vec::new());
     let mut at = 0;
     while let Some(start) = text[at..].find(BEGIN).map(|start| at + start) {
         at = start + BEGIN.len();
@@ -27,7 +29,9 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         if line_so_far.trim_start_matches('\u{feff}').trim_start().starts_with('#') {
             continue;
         }
-        let Some((label, body)) = text[at..].split_once(DASHES) else { break };
+        // One dash is found faster than five. The label of a certificate has none.
+        let Some((label, body)) = text[at..].split_once('-') else { break };
+        let Some(body) = body.strip_prefix(&DASHES[1..]) else { continue };
         let is_openssls = match label.trim() {
             "CERTIFICATE" | "X509 CERTIFICATE" => false,
             // OpenSSL's own form: the certificate is followed by the purposes that it is trusted for.
@@ -46,25 +50,30 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         // No base64 has a dash, which is found faster than the whole line.
         let end = body.find('-').filter(|end| body[*end..].starts_with(END));
         let body = &body[..end.ok_or_else(|| broken("has no line of '-----END CERTIFICATE-----'"))?];
-        at += label.len() + DASHES.len() + body.len();
-        // White space elsewhere than at the ends of lines is rare.
-        let mut of_lines = String::with_capacity(body.len());
-        of_lines.extend(body.split('\n').map(str::trim));
-        let der = STANDARD
-            .decode(of_lines)
-            .or_else(|_| STANDARD.decode(body.chars().filter(|c| !c.is_whitespace()).collect::<String>()));
-        let mut der = der.map_err(|_| broken("is not base64"))?;
-        let (certificate, rest) = split(&der).ok_or_else(|| broken("is cut off or no certificate"))?;
+        at += label.len() + DASHES.len() + body.len() + END.len();
+        // Nearly all lines have the length of the first one, and white space at their ends only.
+        let body = body.trim();
+        let line_len = body.find('\n').unwrap_or(body.len()) + 1;
+        base64.clear();
+        for line in body.as_bytes().chunks(line_len) {
+            base64.extend_from_slice(line.trim_ascii_end());
+        }
+        if der.len() < base64.len() {
+            der = vec![0; base64.len()];
+        }
+        let len = STANDARD
+            .decode_slice(&base64, &mut der)
+            .or_else(|_| STANDARD.decode_slice(body.split_whitespace().collect::<String>(), &mut der));
+        let der = &der[..len.map_err(|_| broken("is not base64"))?];
+        let (certificate, rest) = split(der).ok_or_else(|| broken("is cut off or no certificate"))?;
         let fields = Fields::of(&certificate).ok_or_else(|| broken("is cut off or no certificate"))?;
         if !rest.is_empty() && !is_openssls {
             return Err(broken("has something after its end"));
         }
-        let (len, is_servers_own) = (certificate.whole.len(), fields.is_servers_own());
-        if is_servers_own {
+        if fields.is_servers_own() {
             servers_own.get_or_insert_with(|| (number, line()));
         } else if is_trusted_for_servers(rest) {
-            der.truncate(len);
-            found.push(der);
+            found.push(keep(certificate.whole));
         }
     }
     match servers_own {
@@ -152,6 +161,9 @@ impl<'a> Fields<'a> {
     fn is_servers_own(&self) -> bool {
         const BASIC_CONSTRAINTS: &[u8] = b"\x06\x03\x55\x1d\x13";
         const NAMES: &[u8] = b"\x06\x03\x55\x1d\x11";
+        if self.issuer == self.subject {
+            return false;
+        }
         let after = |oid: &[u8]| {
             let at = self.extensions.windows(oid.len()).position(|part| part == oid)?;
             Some(&self.extensions[at + oid.len()..])
@@ -163,7 +175,7 @@ impl<'a> Fields<'a> {
             let constraints = split(rest).and_then(|(value, _)| Some(split(value.content)?.0));
             constraints.is_some_and(|value| value.content.starts_with(b"\x01\x01\xff"))
         });
-        self.issuer != self.subject && !is_authority.unwrap_or(after(NAMES).is_none())
+        !is_authority.unwrap_or_else(|| after(NAMES).is_none())
     }
 }
 
@@ -215,6 +227,10 @@ mod tests {
         format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
     }
 
+    fn read(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        certificates(file, <[u8]>::to_vec)
+    }
+
     fn der(base64: &str) -> Vec<u8> {
         STANDARD.decode(base64).unwrap()
     }
@@ -234,6 +250,7 @@ mod tests {
             wrapped.replace('\n', "  \n\t"),
             wrapped.replace('\n', " "),
             wrapped.replace('\n', ""),
+            block("CERTIFICATE", &[&CA[..10], &CA[10..90], &CA[90..]].join("\n")),
             ca.trim_end().to_owned(),
             format!("\u{feff}{wrapped}"),
             format!("\u{feff}\r\n\r\n{ca}"),
@@ -276,9 +293,9 @@ mod tests {
             // A chain as servers have it. A certificate that vouches for nobody does no harm.
             format!("{}{ca}", block("CERTIFICATE", LEAF)),
         ] {
-            assert_eq!(certificates(file.as_bytes()), Ok(vec![der(CA)]), "{file}");
+            assert_eq!(read(file.as_bytes()), Ok(vec![der(CA)]), "{file}");
         }
-        assert_eq!(certificates((ca.clone() + &ca).as_bytes()).unwrap().len(), 2);
+        assert_eq!(read((ca.clone() + &ca).as_bytes()).unwrap().len(), 2);
     }
 
     #[test]
@@ -301,7 +318,7 @@ mod tests {
             } else {
                 Err("holds no certificate that is trusted for servers".to_owned())
             };
-            assert_eq!(certificates(file.as_bytes()), expected, "{more:x?}");
+            assert_eq!(read(file.as_bytes()), expected, "{more:x?}");
         }
     }
 
@@ -365,7 +382,7 @@ mod tests {
             (format!("\n\n{leaf}{leaf}").into(), own(1, 3)),
             ((block("EC PARAMETERS", "BggqhkjOPQMBBw==") + &block("CERTIFICATE", SAN)).into(), own(1, 4)),
         ] {
-            assert_eq!(certificates(&file), Err(why), "{}", String::from_utf8_lossy(&file));
+            assert_eq!(read(&file), Err(why), "{}", String::from_utf8_lossy(&file));
         }
     }
 }

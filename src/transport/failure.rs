@@ -45,8 +45,8 @@ impl Error {
     /// [`ApiStatus`](ErrorKind::ApiStatus). A redirect becomes [`Protocol`](ErrorKind::Protocol).
     pub fn from_response<B>(response: &Response<B>) -> Option<Self> {
         let status = response.status();
-        let wait = retry_after(response.headers(), &Clock::system());
-        (!status.is_success()).then(|| of_status(status.as_u16(), wait))
+        let wait = || retry_after(response.headers(), &Clock::system());
+        (!status.is_success()).then(|| of_status(status.as_u16(), wait()))
     }
 }
 

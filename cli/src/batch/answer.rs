@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use keyfob::ErrorKind;
 use keyfob::ureq::Agent;
-use keyfob::ureq::http::Uri;
+use keyfob::ureq::http::{Request, StatusCode, Uri};
 
 use super::body::{Body, Shape};
 use super::budget::{Budget, MAX_BODY, PIECE};
@@ -72,7 +72,8 @@ impl Answer {
             match url(line, target).map_err(Unanswered::from).and_then(|url| ask(agent, url, share, buffer)) {
                 Ok((status, mut body, failed)) => {
                     let number = line.number;
-                    let mut begin = format!(r#"{{"line":{number},"status":{status}"#).into_bytes();
+                    let line = [r#"{"line":"#, &number.to_string(), r#","status":"#, status.as_str()];
+                    let mut begin = line.concat().into_bytes();
                     if let Some(failure) = &failed {
                         tell(&mut begin, failure);
                     }
@@ -131,8 +132,10 @@ fn ask(
     url: Uri,
     mut share: Share<'_>,
     buffer: &mut [u8],
-) -> Result<(u16, Body, Option<Failure>), Unanswered> {
-    let mut response = agent.get(url).call().map_err(|e| Failure::from(keyfob::Error::from(e)))?;
+) -> Result<(StatusCode, Body, Option<Failure>), Unanswered> {
+    let mut request = Request::new(());
+    *request.uri_mut() = url;
+    let mut response = agent.run(request).map_err(|e| Failure::from(keyfob::Error::from(e)))?;
     let length = response.body().content_length();
     if let Some(length) = length {
         check(length)?;
@@ -162,7 +165,7 @@ fn ask(
         }
     }
     check(body.len())?;
-    Ok((response.status().as_u16(), body, failed))
+    Ok((response.status(), body, failed))
 }
 
 fn check(length: u64) -> Result<(), Failure> {

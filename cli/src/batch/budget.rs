@@ -34,6 +34,8 @@ struct State {
     total: u64,
     /// The size of the largest of the latest bodies. It shrinks by an eighth with each smaller one.
     expected: u64,
+    /// How many threads wait for a change. Waking none would still be a system call.
+    waiting: usize,
     /// No call begins any more.
     closed: bool,
 }
@@ -41,7 +43,8 @@ struct State {
 impl Budget {
     /// `bytes` is at least [`MAX_BODY`].
     pub fn new(bytes: u64, threads: usize) -> Self {
-        let state = State { oldest: 0, held: VecDeque::new(), total: 0, expected: 0, closed: false };
+        let state =
+            State { oldest: 0, held: VecDeque::new(), total: 0, expected: 0, waiting: 0, closed: false };
         Self {
             window: WINDOW * threads as u64,
             for_others: bytes.saturating_sub(MAX_BODY),
@@ -65,8 +68,7 @@ impl Budget {
         let mut state = self.lock();
         state.set(turn, 0);
         state.expected = state.expected.max(bytes);
-        drop(state);
-        self.changed.notify_all();
+        self.wake(state);
         self.wait(turn, |_| bytes)
     }
 
@@ -75,8 +77,10 @@ impl Budget {
             let has_place = turn < state.oldest + self.window;
             !(state.closed || has_place && self.has_room(state, turn, bytes(state)))
         };
-        let mut state =
-            self.changed.wait_while(self.lock(), must_wait).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.waiting += 1;
+        let mut state = self.changed.wait_while(state, must_wait).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         if state.closed {
             return None;
         }
@@ -93,9 +97,8 @@ impl Budget {
             return false;
         }
         state.set(turn, bytes);
-        drop(state);
         if bytes < before {
-            self.changed.notify_all();
+            self.wake(state);
         }
         true
     }
@@ -110,8 +113,7 @@ impl Budget {
         let mut state = self.lock();
         state.expected = bytes.max(state.expected - state.expected / 8);
         state.set(turn, bytes);
-        drop(state);
-        self.changed.notify_all();
+        self.wake(state);
     }
 
     /// Notes that the oldest line is written and holds nothing any more.
@@ -120,14 +122,22 @@ impl Budget {
         let bytes = state.held.pop_front().unwrap_or_default();
         state.total -= bytes;
         state.oldest += 1;
-        drop(state);
-        self.changed.notify_all();
+        self.wake(state);
     }
 
     /// Lets no further call begin, and ends the waits for one.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake(state);
+    }
+
+    /// Lets the threads that wait look at the changed state.
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        if state.waiting > 0 {
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     pub fn is_closed(&self) -> bool {

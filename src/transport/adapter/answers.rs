@@ -22,6 +22,7 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Hands the answers of a connection to ureq in the form that ureq accepts, and recognizes a body that was cut off.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Answers {
     inner: Box<dyn Transport>,
     line: Arc<Line>,
@@ -39,6 +40,8 @@ pub(super) struct Answers {
     progress: bool,
     /// Whether anything was received while the request was sent.
     unseen: bool,
+    /// Whether ureq has not asked since the last request whether the connection is open.
+    is_used: bool,
     failed: Option<WireError>,
     /// The failure of TLS after bytes that have not been handed on yet.
     broken: Option<ureq::Error>,
@@ -67,6 +70,7 @@ impl Answers {
             written: 0,
             progress: false,
             unseen: false,
+            is_used: false,
             failed: None,
             broken: None,
             ended: false,
@@ -232,6 +236,7 @@ impl Transport for Answers {
             let is_head = self.inner.buffers().output()[..amount].starts_with(b"HEAD ");
             self.normaliser.expect_answer(is_head);
         }
+        self.is_used = true;
         self.inner.transmit_output(amount, timeout)?;
         self.passed = self.passed.saturating_add(amount);
         self.written = 0;
@@ -281,7 +286,9 @@ impl Transport for Answers {
             && self.broken.is_none()
             && self.out.is_empty()
             && self.inner.buffers().input().is_empty()
-            && self.inner.is_open()
+            // ureq asks after an answer, and again before the next request. The second time is enough: each look at the socket takes three
+            // system calls.
+            && (std::mem::take(&mut self.is_used) || self.inner.is_open())
     }
 
     fn is_tls(&self) -> bool {
