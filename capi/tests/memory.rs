@@ -30,15 +30,15 @@ const REFRESH_TOKEN: &str = "rB8-refresh-yD1-marked-token-6Ps";
 
 #[test]
 fn no_secret_is_left_in_memory_after_everything_was_freed() {
-    // Both run at the same time, because they wait for timeouts.
+    // They run at the same time, because they wait for timeouts.
     thread::scope(|scope| {
         for flavor in [Flavor::Static, Flavor::Shared] {
-            scope.spawn(move || {
-                for sandbox in [Sandbox::start(), Sandbox::start_tls()] {
-                    let marks = marks_left(&sandbox, flavor);
+            for start in [Sandbox::start, Sandbox::start_tls] {
+                scope.spawn(move || {
+                    let marks = marks_left(&start(), flavor);
                     assert!(marks.is_empty(), "{flavor:?}: {marks:#?}");
-                }
-            });
+                });
+            }
         }
     });
 }
