@@ -76,12 +76,19 @@ fn place(word: &str) -> Option<String> {
         return None;
     }
     let catalog = catalog::catalog();
-    let path = catalog.path()?.display();
-    Some(if catalog.is_there() {
-        format!("{path} has no [service.{word}]")
-    } else {
-        format!("there is no configuration {path}, which could have [service.{word}]")
-    })
+    let path = catalog.path()?;
+    if catalog.is_there() {
+        return Some(format!("{} has no [service.{word}]", path.display()));
+    }
+    // The variable may hold a secret by mistake.
+    let is_named = std::env::var_os("KEYFOB_CONFIG").is_some_and(|path| !path.is_empty());
+    let has_folder =
+        path.parent().is_some_and(|folder| folder.components().nth(1).is_some() && folder.is_dir());
+    let place = match is_named && !has_folder {
+        true => "at the path in KEYFOB_CONFIG".into(),
+        false => path.to_string_lossy(),
+    };
+    Some(format!("there is no configuration {place}, which could have [service.{word}]"))
 }
 
 fn no_service(word: &str, place: Option<String>, error: &Error) -> String {

@@ -1195,6 +1195,9 @@ fn secret_in_a_wrong_variable_is_never_shown() {
         ("SPACEBRING_TOKEN_URL", "spacebring status", "the token URL is not a URL"),
         ("SPACEBRING_API_URL", "spacebring status --format json", "URL is not a URL"),
         ("SPATIAFI_AUTH_URL", "spatiafi status -v", "is not a URL"),
+        ("KEYFOB_CONFIG", "acme token", "there is no configuration at the path in KEYFOB_CONFIG"),
+        ("KEYFOB_CONFIG", "acme check", "there is no configuration at the path in KEYFOB_CONFIG"),
+        ("KEYFOB_CA_FILE", "spatiafi token", "KEYFOB_CA_FILE"),
     ] {
         let secret = "s3cr3t/Word+of/this+Test012345==";
         let output = services.without(&[], words).env(name, secret).output().unwrap();
