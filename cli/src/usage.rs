@@ -84,10 +84,8 @@ fn place(word: &str) -> Option<String> {
     let is_named = std::env::var_os("KEYFOB_CONFIG").is_some_and(|path| !path.is_empty());
     let has_folder =
         path.parent().is_some_and(|folder| folder.components().nth(1).is_some() && folder.is_dir());
-    let place = match is_named && !has_folder {
-        true => "at the path in KEYFOB_CONFIG".into(),
-        false => path.to_string_lossy(),
-    };
+    let place =
+        if is_named && !has_folder { "at the path in KEYFOB_CONFIG".into() } else { path.to_string_lossy() };
     Some(format!("there is no configuration {place}, which could have [service.{word}]"))
 }
 
