@@ -380,6 +380,11 @@ fn credentials(mark: &str, json: &str) {
     drop(file.load().unwrap().expect("credentials"));
     file.prepare(true).unwrap().save(answer.expose()).unwrap();
     file.prepare(true).map(drop).unwrap();
+    // A key that was left in a CA file.
+    let ca_file = folder.join("ca.pem");
+    let key = with_mark("-----BEGIN PRIVATE KEY-----\n%\n-----END PRIVATE KEY-----\n", mark);
+    std::fs::write(&ca_file, key.expose()).unwrap();
+    Transport::new().with_ca_file(ca_file).check().unwrap_err();
 }
 
 struct Mint(&'static str);
