@@ -711,6 +711,20 @@ fn login_timeout_reports_the_last_unrelated_callback() {
             server.origin()
         )
     );
+    for (method, cookies, status) in
+        [("GET", 70_000, "431 Request Header Fields Too Large"), ("POST", 1, "405 Method Not Allowed")]
+    {
+        let waiting = Waiting::start(login(&server), within);
+        waiting.ask(format!("{method} /callback?code=c HTTP/1.1\r\nCookie: {}\r\n\r\n", "a".repeat(cookies)));
+        assert_eq!(
+            waiting.end().unwrap_err().to_string(),
+            format!(
+                "{START} {}: no callback of this login was received within 0.3 s, but a request was refused (HTTP {status}); \
+                 open the login URL and follow it to its end in time",
+                server.origin()
+            )
+        );
+    }
 }
 
 #[test]

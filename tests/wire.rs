@@ -558,6 +558,8 @@ fn unusable_answer_to_an_unrepeatable_request_is_in_the_error() {
         // A failure that carries a token.
         (answer(302, "Location: /x", GOOD), GOOD.into()),
         (answer(500, "", GOOD), GOOD.into()),
+        (answer(503, "Retry-After: 0", GOOD), GOOD.into()),
+        (answer(429, "", GOOD), GOOD.into()),
         (answer(400, "", "{\"refresh_token\":\"r\"}"), b"{\"refresh_token\":\"r\"}".to_vec()),
     ];
     for (bytes, unsaved) in cases {
@@ -572,6 +574,7 @@ fn unusable_answer_to_an_unrepeatable_request_is_in_the_error() {
             let error = result.expect_err(&name);
             let expected = (!who.repeats()).then_some(&unsaved[..]);
             assert_eq!(error.unsaved().map(Secret::expose), expected, "{name}");
+            assert!(who.repeats() || server.connections() == 1, "{name}");
             assert!(!format!("{error} {error:?}").contains("shown once"), "{name}");
         }
     }

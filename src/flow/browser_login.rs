@@ -9,8 +9,8 @@ use crate::check;
 use crate::clock::Deadline;
 use crate::error::{Advice, Error, ErrorKind};
 use crate::login::callback;
-use crate::login::callback::{Expected, Failed, Rejection, UnrelatedCallback};
-use crate::login::listener::{Browser, Listener};
+use crate::login::callback::{Expected, Failed, Rejection};
+use crate::login::listener::{Browser, Listener, Missed};
 use crate::secret::Known;
 use crate::secret::Secret;
 use crate::text::Seconds;
@@ -81,7 +81,7 @@ impl BrowserLogin {
         let listener = std::mem::replace(&mut self.listener, used)?;
         let deadline = Deadline::after(within);
         let received = listener.receive(&deadline, &mut |query| callback::judge(query, &self.expected()));
-        let (outcome, browser) = received.map_err(|unrelated| self.too_late(within, unrelated))?;
+        let (outcome, browser) = received.map_err(|missed| self.too_late(within, &missed))?;
         Ok((outcome.map_err(|failed| self.failed(failed)), browser))
     }
 
@@ -147,13 +147,15 @@ impl BrowserLogin {
         self.error(failed.kind, failed.what, failed.advice).with_oauth_error(failed.oauth_error)
     }
 
-    fn too_late(&self, within: Duration, unrelated: Option<UnrelatedCallback>) -> Error {
+    fn too_late(&self, within: Duration, missed: &Missed) -> Error {
         let mut what = format!("no callback of this login was received within {} s", Seconds(within));
         let mut advice = Advice::FollowLoginUrlInTime;
-        if let Some(unrelated) = unrelated {
+        if let Some(unrelated) = missed.unrelated {
             let (why, then) = unrelated.texts();
             what = format!("{what}, but an unrelated one was rejected: {why}");
             advice = then;
+        } else if let Some(status) = missed.refused {
+            what = format!("{what}, but a request was refused (HTTP {status})");
         }
         self.error(ErrorKind::Timeout, what, advice)
     }

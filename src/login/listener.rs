@@ -53,6 +53,14 @@ struct OneTime {
     is_used: bool,
 }
 
+/// What came in place of a callback.
+#[derive(Default)]
+pub(crate) struct Missed {
+    pub(crate) unrelated: Option<UnrelatedCallback>,
+    /// The status of the last request that could not be read as one.
+    pub(crate) refused: Option<&'static str>,
+}
+
 /// How a request is answered.
 enum Answer {
     /// The login has ended.
@@ -118,16 +126,16 @@ impl Listener {
     }
 
     /// Waits for a callback that `judge` does not find unrelated, then closes the port. At the deadline, returns the last unrelated
-    /// callback, if there was one.
+    /// callback and the last status by which a request was refused, if there were any.
     pub(crate) fn receive(
         mut self,
         deadline: &Deadline,
         judge: &mut dyn FnMut(&[u8]) -> Result<Secret, Rejection>,
-    ) -> Result<(Result<Secret, Failed>, Browser), Option<UnrelatedCallback>> {
+    ) -> Result<(Result<Secret, Failed>, Browser), Missed> {
         let mut connections = VecDeque::with_capacity(MAX_CONNECTIONS);
         let mut scratch = Secret::default();
         let scratch = scratch.extend_zeroed(MAX_READ);
-        let mut last_unrelated = None;
+        let mut missed = Missed::default();
         let mut sleep = SHORTEST_SLEEP;
         loop {
             let mut busy = self.accept(&mut connections);
@@ -143,6 +151,7 @@ impl Listener {
                     }
                 };
                 busy = true;
+                missed.refused = request.as_ref().err().copied().or(missed.refused);
                 let answer = match self.judge(&request, judge) {
                     Answer::End(outcome) => {
                         let closes = request.is_ok_and(|request| request.closes);
@@ -150,7 +159,7 @@ impl Listener {
                         return Ok((outcome, browser));
                     }
                     Answer::Unrelated(unrelated) => {
-                        last_unrelated = Some(unrelated);
+                        missed.unrelated = Some(unrelated);
                         page::moved(self.clean_url(unrelated.name()).as_bytes(), "close")
                     }
                     Answer::Open(moved) => moved,
@@ -163,7 +172,7 @@ impl Listener {
             sleep = if busy { SHORTEST_SLEEP } else { LONGEST_SLEEP.min(sleep * 2) };
             let late = if busy { deadline.has_passed() } else { !deadline.sleep(sleep) };
             if late {
-                return Err(last_unrelated);
+                return Err(missed);
             }
         }
     }

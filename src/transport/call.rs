@@ -100,6 +100,11 @@ impl Answer {
         }
     }
 
+    /// Whether this failure carries a token all the same.
+    pub(super) fn has_token(&self) -> bool {
+        !self.is_success() && TokenAnswer::parse(&self.body).is_some_and(|answer| answer.has_token())
+    }
+
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -120,9 +125,8 @@ impl Answer {
         let parsed = TokenAnswer::parse(&self.body);
         if !self.is_success() || parsed.as_ref().is_some_and(TokenAnswer::has_error) {
             let error = self.refusal(call, parsed.as_ref());
-            // A failing server may issue a token all the same, for example behind a proxy that replaces the status.
-            let has_token = parsed.as_ref().is_some_and(TokenAnswer::has_token);
-            return Err(if call.comes_once && has_token && !self.is_success() {
+            // For example, a proxy may have replaced the status.
+            return Err(if call.comes_once && self.has_token() {
                 error.with_unsaved(self.body.clone())
             } else {
                 self.keep_in(call, error)

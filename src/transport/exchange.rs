@@ -210,6 +210,10 @@ impl Tries for ExchangeTries<'_> {
     }
 
     fn wait_after(&mut self, outcome: &Result<Answer, Failure>) -> Result<Option<Duration>, Failure> {
+        // A server that has issued a token may take the same request for theft.
+        if self.call.comes_once && outcome.as_ref().is_ok_and(Answer::has_token) {
+            return Ok(None);
+        }
         Ok(self.retry.after(match outcome {
             Ok(answer) => Outcome::Status(answer.status, answer.retry_after),
             Err(failure) => Outcome::Failure { transient: failure.transient, sent: failure.sent },
