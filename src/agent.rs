@@ -40,7 +40,7 @@ use crate::transport::{Transport, head};
 /// answers have fields (RFC 9110 15.2.1). A request line or header that does not fit into the output buffer is refused before anything is
 /// sent.
 ///
-/// **Answers.** An answer may have 128 header fields. Reading a body that was cut off fails, if the framing shows the cut (RFC 9112 8).
+/// **Answers.** An answer may have 128 header fields. If the framing shows that the body was cut off (RFC 9112 8), reading the body fails.
 ///
 /// **Options of a request.** A request's own time-outs apply to each attempt. Its `timeout_per_call`, `max_redirects`,
 /// `http_status_as_error` and buffer sizes have no effect: those of the agent apply.
@@ -107,8 +107,9 @@ impl AgentBuilder {
         self
     }
 
-    /// Adds a header to each signed request. May be called more than once; the last header of a name wins. [`build`](Self::build) refuses
-    /// headers of the connection, of the proxy and of the authentication, such as `Host` and `Authorization`. Default: none.
+    /// Adds a header to each request to a named origin. May be called more than once; the last header of a name counts.
+    /// [`build`](Self::build) refuses headers of the connection, of the proxy and of the authentication, such as `Host` and
+    /// `Authorization`. Default: none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -144,7 +145,7 @@ impl AgentBuilder {
         self
     }
 
-    /// Limits the number of signed requests in any second, repeats included. Requests are sent in the order of the calls. A
+    /// Limits the number of requests to the named origins in any second, repeats included. Requests are sent in the order of the calls. A
     /// request that would wait past its deadline fails at once. All clones of the agent share the limit. 0 means no limit.
     /// Default: 0.
     pub fn rate(mut self, per_second: u32) -> Self {

@@ -95,10 +95,10 @@ impl ClientAuth {
     /// 300 s from now, and `jti` is fresh and random for each try. [`Revoke`](crate::flow::Revoke) and
     /// [`Introspect`](crate::flow::Introspect) send their own URL as `aud`; those of a [`Service`](crate::Service) send the token URL.
     ///
-    /// If the server refuses the request and the `Date` header of its answer differs from the signed time by 2 s or more and by
-    /// more than the exchange took, the request is signed once more with the time of the `Date` header. If the signed time was
-    /// itself a corrected one (see [`Clock`](crate::Clock)) and the server refuses each corrected time, the request is signed once more with
-    /// the local time. So a refusal costs two further requests at most, and none if the clocks agree.
+    /// If the server refuses the request, keyfob compares the time in the JWT with the `Date` header of the answer. If they differ by 2 s
+    /// or more, and by more than the exchange took, keyfob signs another JWT with the time of the `Date` header. If the first JWT had a
+    /// corrected time (see [`Clock`](crate::Clock)) and the server refuses each corrected time, keyfob signs one more JWT with the local
+    /// time. So a refusal costs two further requests at most, and none if the clocks agree.
     #[must_use]
     pub fn secret_jwt(client_id: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
         Self::new(client_id, Method::SecretJwt(Known::new(client_secret)))

@@ -15,9 +15,9 @@ const SETTING: i64 = 30;
 /// The current time: the system's clock, corrected where a server has accepted the correction.
 ///
 /// A device without a battery clock may start in 1970. Client assertions (RFC 7523) carry the time, so a wrong clock fails authentication.
-/// If a server refuses an assertion, the library signs another one with the time of the answer's `Date` header. If the server accepts that
-/// one, its difference from the local time becomes the offset. The offset stays until a server refuses an assertion that was signed with
-/// it. The `Date` of an answer that accepts an assertion never changes the offset.
+/// If a server refuses an assertion, the library signs another one with the time of the answer's `Date` header. If the server accepts the
+/// new assertion, the difference between its time and the local time becomes the offset. The offset stays until a server refuses an
+/// assertion that was signed with it. The `Date` of an answer that accepts an assertion never changes the offset.
 ///
 /// Clones share the offset. All methods may be called from any thread.
 ///

@@ -24,9 +24,9 @@ pub enum ErrorKind {
     /// A value was refused before anything was sent: a control character, a URL that is not https, a short key. Or a value is missing: the
     /// URL of an endpoint that the metadata of the issuer does not name.
     InvalidInput,
-    /// There are no credentials to sign in with.
+    /// There are no credentials, or there is no token to revoke or to ask about.
     NoCredentials,
-    /// A person has to log in: nobody has logged in yet, the login was denied or revoked, or it has expired for good (`invalid_grant`).
+    /// A person has to log in: nobody has logged in yet, or the login was denied or revoked, or has expired (`invalid_grant`).
     LoginRequired,
     /// The server refused or failed. With a [`status`](Error::status) of 500 or more, a later try may succeed.
     Refused,
@@ -90,9 +90,8 @@ impl fmt::Display for ErrorKind {
 
 /// Why a call failed.
 ///
-/// The text says what was being done, with which host, what happened and what to do next. It never holds a
-/// secret, the text of another library, the query of a URL, or its path, except that of an issuer. An error is one word in size and
-/// cheap to clone.
+/// The text says what was being done, with which host, what happened and what to do next. It never holds a secret, the text of another
+/// library, the query of a URL, or its path, except that of an issuer. An error has the size of a pointer and is cheap to clone.
 ///
 /// `Debug` shows the text and then the other parts, so that an error reads well where `main` returns it:
 ///
@@ -289,7 +288,7 @@ impl Error {
         self.0.stage
     }
 
-    /// Returns only what happened: the text without the task, the place and the advice.
+    /// Returns only the cause: the text without the task, the place and the advice.
     ///
     /// ```
     /// # let error = keyfob::Error::new(keyfob::ErrorKind::Network, "the connection was refused");

@@ -78,7 +78,7 @@
 //! | read and write a file of app credentials | [`CredentialsFile`], [`PreparedFile`] |
 //! | read an environment variable | [`env_var`] |
 //! | handle a failure (`?` also converts the error of an agent's call) | [`Error`], [`ErrorKind`] |
-//! | word the advice of an error for your own users | [`Advice`] |
+//! | give the advice of an error in your own words | [`Advice`] |
 //! | find the stage at which a connection failed | [`Stage`] |
 //! | check who can read a file with a secret | [`open_to_others`] |
 //! | make foreign text safe to print | [`one_line`] |
@@ -91,15 +91,16 @@
 //! | `rustls` | yes | TLS by rustls and ring, with the web's root certificates built in |
 //! | `native-tls` | no | TLS by the system's library |
 //!
-//! Without either feature there is only plain HTTP, and only to loopback.
+//! Without these two features keyfob has no TLS: it can use plain HTTP only, and only to this machine (loopback).
 //!
 //! # Limits
 //!
-//! - ureq keeps copies of header fields, and rustls of answers, in memory that they do not wipe. A final binary can wipe it with a global
-//!   allocator such as the crate `zeroizing-alloc`.
-//! - ureq logs whole requests at level `trace`, the token included. Cap the level at build time with `log`'s feature
+//! - ureq keeps copies of header fields in memory, and rustls keeps copies of answers. Neither wipes its copies. A final binary can wipe
+//!   them with a global allocator such as the crate `zeroizing-alloc`.
+//! - ureq logs whole requests at level `trace`, the token included. To exclude this level at build time, use `log`'s feature
 //!   `release_max_level_debug`.
-//! - An agent sends a request body over 64 KiB only once. It sends such a body in chunks, unless the request sets `Content-Length`.
+//! - An agent does not repeat a request whose body is longer than 64 KiB. It sends such a body in chunks, unless the request sets
+//!   `Content-Length`.
 //! - Every call blocks, until its deadline at the latest.
 //! - The library has been tested on Linux (x86-64) only.
 #![forbid(unsafe_code)]

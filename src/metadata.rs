@@ -178,8 +178,9 @@ impl Metadata {
         self.endpoint("revocation_endpoint")
     }
 
-    /// Whether the server promises to name its issuer in each callback of a login (`authorization_response_iss_parameter_supported`,
-    /// RFC 9207 3). If so, make the login demand it with [`AuthorizationCode::with_issuer`](crate::flow::AuthorizationCode::with_issuer).
+    /// Whether the metadata says that the server names its issuer in each callback of a login
+    /// (`authorization_response_iss_parameter_supported`, RFC 9207 3). If so, make the login require it with
+    /// [`AuthorizationCode::with_issuer`](crate::flow::AuthorizationCode::with_issuer).
     pub fn is_iss_parameter_supported(&self) -> bool {
         self.is_iss_supported
     }

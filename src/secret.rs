@@ -31,7 +31,7 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Hands out the buffer. The caller must see to it that it is wiped, or that what it holds is no secret.
+    /// Returns the buffer. The caller must wipe it, unless it holds no secret.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }

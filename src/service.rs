@@ -34,7 +34,7 @@ pub fn services() -> &'static [&'static Definition] {
     ALL
 }
 
-/// An OAuth 2.0 service: where it is, how its tokens are obtained and kept, and how requests to its API are signed.
+/// An OAuth 2.0 service: where it is, how its tokens are obtained and kept, and how requests to its API are authenticated.
 ///
 /// Cheap to clone. Clones share the token, the connections and the rate limit. May be used from any thread.
 ///
@@ -95,7 +95,7 @@ pub(crate) struct Made {
     record_name: Option<RecordName>,
 }
 
-/// The grant of a service that signs requests with HTTP Basic and has no tokens.
+/// The grant of a service that authenticates requests with HTTP Basic and has no tokens.
 struct NoTokens(String);
 
 impl Grant for NoTokens {
@@ -155,7 +155,7 @@ impl Service {
         &self.0.warnings
     }
 
-    /// Returns a [`ureq::Agent`] that signs requests to the API by itself. Each call returns the same agent.
+    /// Returns a [`ureq::Agent`] that authenticates requests to the API by itself. Each call returns the same agent.
     pub fn agent(&self) -> Agent {
         self.0.agent.clone()
     }

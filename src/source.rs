@@ -65,10 +65,10 @@ pub trait TokenSource: Send + Sync {
 /// deadline and that of the [`Transport`]. If an early renewal fails, the current token stays in use. The next attempt is made 10 s later,
 /// or at the time that the server asked for (`Retry-After`), if that is later.
 ///
-/// **Store.** With a [`TokenStore`] one process renews the token for all processes that share the store. The source looks in memory first, then in
-/// the store. To ask the server, it locks the record and looks in the store once more. The lock ends when the new token is saved. A new
-/// token is returned after it was saved. Only a thread whose deadline passes during the save receives it sooner. If saving fails, the token is
-/// returned all the same, because the server may have replaced the old one. [`warning`](Self::warning) then returns the reason.
+/// **Store.** With a [`TokenStore`] one process renews the token for all processes that share the store. The source looks in memory first,
+/// then in the store. Before it asks the server, it locks the record and looks in the store once more. It saves the new token, unlocks the
+/// record and returns the token. Only a thread whose deadline passes during the save receives the token earlier. If saving fails, the
+/// source still returns the token, because the server may have replaced the old one. [`warning`](Self::warning) then returns the reason.
 ///
 /// **Log.** The crate `log` receives records with the target `keyfob`. A new token has the level `debug`. These have the level `warn`: a
 /// renewal that failed while the current token is still used, a token that could not be saved, and a store that cannot be used.

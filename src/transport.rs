@@ -137,7 +137,7 @@ impl Transport {
     /// Checks all settings and reads their files now, instead of at the first use.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) with the first setting that cannot be used, and why.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) that names the first setting that cannot be used, and the reason.
     pub fn check(&self) -> Result<(), Error> {
         self.prepared().map(drop)
     }
@@ -194,7 +194,7 @@ impl Transport {
         self.shared.settings.client_certificate.is_some()
     }
 
-    /// Shows this certificate to servers that ask for one (RFC 8705 2). Default: none.
+    /// Sends this certificate to servers that ask for one (RFC 8705 2). Default: none.
     ///
     /// Both paths name PEM files. The first holds the certificate, followed by those that lead to its authority. The second holds its
     /// private key: ECDSA with P-256 or P-384, or RSA with 2048, 3072 or 4096 bits, without a password. Both paths may name the
@@ -218,9 +218,10 @@ impl Transport {
     ///
     /// No proxy is used for this machine: `localhost` and the addresses of loopback.
     ///
-    /// An exclusion is a name, which stands for the names below it too, an address or a network (`10.0.0.0/8`). Exclusions are separated by
-    /// commas or white space; a lone `*` is all hosts. `HTTP_PROXY` is ignored, because plain http never goes through a proxy here. If the
-    /// proxy cannot be used, as with SOCKS, each call that would go through it fails with [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// Each entry of `no_proxy` is a name, an address or a network (`10.0.0.0/8`). A name includes its subdomains. Entries are separated by
+    /// commas or white space; a single `*` stands for all hosts. `HTTP_PROXY` is ignored, because plain http never goes through a proxy
+    /// here. If the proxy cannot be used, as with SOCKS, each call that would go through it fails with
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
     pub fn with_proxy_from_env(self) -> Self {
         self.change(|settings| settings.proxy = ProxySetting::Env)
     }

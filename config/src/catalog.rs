@@ -12,7 +12,8 @@ use crate::section::sections;
 use crate::section::{OPTION, Options, Section};
 use crate::value::Mistake;
 
-/// The services that are built into keyfob, and those of a configuration file, with what the environment and a program say about them.
+/// The services that are built into keyfob and those of a configuration file, with the values that the environment and a program set for
+/// them.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     pub(crate) path: Option<PathBuf>,
@@ -23,7 +24,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalog without a file: the built-in services, with what the environment says about them.
+    /// The catalog without a file: the built-in services, with the values that the environment sets for them.
     pub const EMPTY: Self =
         Self { path: None, is_there: false, sections: Vec::new(), reads_environment: true };
 
@@ -31,8 +32,8 @@ impl Catalog {
     pub const WITHOUT_ENVIRONMENT: Self =
         Self { path: None, is_there: false, sections: Vec::new(), reads_environment: false };
 
-    /// Reads the file that the environment names: `KEYFOB_CONFIG`, else `keyfob/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`. No
-    /// file is fine. A program with the rights of another user than the one who started it reads none.
+    /// Reads the file that the environment names: `KEYFOB_CONFIG`, else `keyfob/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`. The file
+    /// may be missing. A program with the rights of another user than the one who started it reads no file.
     ///
     /// Without the feature `file`, reads no file, and refuses one that `KEYFOB_CONFIG` names.
     ///
@@ -58,8 +59,7 @@ impl Catalog {
         }
     }
 
-    /// Adds what a program says about the service of this name. An option has precedence over the environment, which has precedence over
-    /// the file.
+    /// Adds the options that a program sets for the service of this name. An option overrides the environment, which overrides the file.
     ///
     /// # Errors
     /// [`InvalidInput`](keyfob::ErrorKind::InvalidInput) for a name that no service can have, and for an option that this service does

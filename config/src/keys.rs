@@ -28,7 +28,7 @@ const fn key(name: &'static str, kind: Type, example: &'static str) -> Key {
     Key { name, kind, example, of_built_in: true }
 }
 
-/// A key that says how a service works, which a built-in one says itself.
+/// A key that says how a service works. The definition of a built-in service says this, so its section cannot have the key.
 const fn own(name: &'static str, kind: Type, example: &'static str) -> Key {
     Key { of_built_in: false, ..key(name, kind, example) }
 }
@@ -59,8 +59,7 @@ pub(crate) const KEYS: &[Key] = &[
     own("without", Type::List, "[\"pkce\"]"),
 ];
 
-/// The keys of secrets, which do not belong in the file, each with what to write instead. A key that is [spelled](plain) in another way is
-/// one too.
+/// The keys of secrets, which do not belong in the file, each with what to write instead. Other [spellings](plain) of these keys count too.
 const SECRETS: &[(&str, &str)] = &[
     ("client_secret", "name a file with client_secret_file, or a command with client_secret_cmd"),
     ("secret", "name a file with client_secret_file, or a command with client_secret_cmd"),
@@ -132,7 +131,7 @@ impl Key {
     }
 }
 
-/// Returns a key without what people spell in different ways: case, '-' and '_', and a plural.
+/// Returns a key without the differences in spelling: case, '-' and '_', and a plural.
 fn plain(name: &str) -> String {
     let letters: String = name.chars().filter(|c| !matches!(c, '-' | '_')).collect();
     letters.trim_end_matches(['s', 'S']).to_ascii_lowercase()
@@ -173,10 +172,10 @@ pub(crate) fn unknown_word(word: &str, words: &[&'static str]) -> String {
     format!("is none of {}; the nearest one is \"{nearest}\"", words.join(", "))
 }
 
-/// Returns the word with the fewest letters to add, remove or replace, and their number (Levenshtein). Unless two letters suffice, a word
-/// that contains the name is nearer: `device_code` to `device`.
+/// Returns the word with the fewest letters to add, remove or replace, and their number (Levenshtein). If more than two letters differ, a
+/// word that contains the name counts as nearer: `device_code` for `device`.
 pub fn nearest<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Option<(&'a str, usize)> {
-    // A longer name is near to none.
+    // A longer name is near to no word.
     let name: String = name.chars().take(64).collect();
     let far = |word: &str, distance| distance > 2 && (name.len() < 4 || !word.contains(&name));
     words

@@ -1,5 +1,5 @@
-//! The services that the command and the C library know: those that are built into keyfob, and those of a configuration file, with what
-//! the environment says about them.
+//! The services that the command and the C library know: those that are built into keyfob and those of a configuration file, with the
+//! values that the environment sets for them.
 //!
 //! [`Catalog`] reads the file. A [`KnownService`] of it makes a [`ServiceBuilder`](keyfob::ServiceBuilder). [`Secrets`] finds and reads
 //! secrets: variables, files, descriptors, commands and systemd's credentials.

@@ -1,4 +1,4 @@
-//! [`Section`]: what the configuration file and a program say about one service.
+//! [`Section`]: the values that the configuration file and a program set for one service.
 
 #[cfg(feature = "file")]
 mod of_file;
@@ -22,12 +22,12 @@ const MOST_ENTRIES: usize = 100;
 /// Tables whose entries have their values in the file, each with the table whose entries name files.
 pub(crate) const PAIRS: [(&str, &str); 2] = [("headers", "header_files"), ("parameters", "parameter_files")];
 
-/// What the file and a program say about one service.
+/// The values that the file and a program set for one service.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) line: u32,
-    /// Whether its own header was read, and not only that of a table in it.
+    /// Whether the header of the section itself was read, and not only the header of a table in it.
     #[cfg(feature = "file")]
     has_header: bool,
     values: Vec<Entry>,
@@ -165,7 +165,7 @@ impl Section {
     fn key(&self, name: &str, at: &At<'_>) -> Result<Found, Mistake> {
         let definition = self.definition();
         let settings = definition.map(own_settings);
-        // A program may know what a server refuses, although the definition does not.
+        // A program may know of a protection that a server refuses, even if the definition does not.
         let is_switch = name == "without" && at.line == OPTION;
         if let Some(setting) =
             settings.as_ref().and_then(|settings| settings.iter().find(|own| **own == name))

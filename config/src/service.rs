@@ -62,12 +62,12 @@ impl Credentials<'_> {
     }
 }
 
-/// How a service is used, where it has more than one way.
+/// How a service is used, if there is more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// With its tokens.
     Tokens,
-    /// In the way in which it signs requests to its API: for some built-in services, the environment chooses HTTP Basic.
+    /// To call its API: for some built-in services, the environment chooses HTTP Basic for this.
     Requests,
     /// With a device login in place of one in a browser on this machine.
     Device,
@@ -301,7 +301,7 @@ impl<'a> KnownService<'a> {
         Ok(file.load()?.map(|credentials| (credentials.client_id().to_owned(), Origin::CredentialsFile)))
     }
 
-    /// Whether client id and secret have places that they would come from. Reads no secret.
+    /// Checks that the client id and the secret each have a source. Reads no secret.
     ///
     /// # Errors
     /// [`NoCredentials`](keyfob::ErrorKind::NoCredentials) or [`InvalidInput`](keyfob::ErrorKind::InvalidInput) if one of the two, or
@@ -344,7 +344,7 @@ impl<'a> KnownService<'a> {
             [Ok(None), Ok(None)] => transport,
             [Ok(Some(certificate)), Ok(Some(key))] => transport.with_client_certificate(certificate, key),
             [certificate, key] => {
-                // The file has both or none of them, as `check` has found.
+                // `check` has made sure that the file has both of them or neither.
                 let [set, unset] = if certificate?.is_some() { [0, 1] } else { [1, 0] };
                 key?;
                 let [set, unset] = [set, unset].map(|at| self.variable(CERTIFICATE[at]));

@@ -54,7 +54,7 @@ pub(crate) fn read<'i>(text: &'i str, to: &mut dyn Receiver<'i>) -> Result<(), M
         }
     };
     parse_document(&tokens, &mut reader, &mut note);
-    // After a mistake of the syntax, the receiver gets nothing. So one of the receiver came first.
+    // After a mistake in the syntax the receiver is not called any more. So a mistake that the receiver found came first.
     match (reader.mistake, broken.get()) {
         (Some(mistake), _) => Err(mistake),
         (None, Some(broken)) => Err(explain(text, broken)),

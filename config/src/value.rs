@@ -8,7 +8,7 @@ pub(crate) enum Value<'i> {
     Text(Cow<'i, str>),
     Integer(Option<u32>),
     List(Vec<Cow<'i, str>>),
-    /// A value of a type that no key has: its name.
+    /// A value of a type that no key has. Holds the name of the type.
     #[cfg(feature = "file")]
     Other(&'static str),
 }

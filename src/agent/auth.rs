@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::encode::basic::Basic;
 use crate::source::TokenSource;
 
-/// How an agent signs requests.
+/// How an agent authenticates its requests.
 #[derive(Clone)]
 pub enum Auth {
     /// With HTTP Basic (RFC 7617).

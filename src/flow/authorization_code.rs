@@ -131,15 +131,15 @@ impl AuthorizationCode {
         self
     }
 
-    /// Demands this issuer in each callback (`iss`, RFC 9207), for servers that send `iss`. Default: `iss` is not read.
+    /// Requires this issuer in each callback (`iss`, RFC 9207), for servers that send `iss`. Default: `iss` is not read.
     #[must_use]
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Sends no `state` and accepts a callback without one, for servers that do not send it back. PKCE alone then protects the
-    /// login, and anyone who makes the browser open the redirect URI can end the login. Default: `state` is sent and demanded.
+    /// Sends no `state` and accepts a callback without one, for servers that do not send it back. PKCE alone then protects the login, and
+    /// anyone who makes the browser open the redirect URI can end the login. Default: `state` is sent, and required in the callback.
     #[must_use]
     pub fn without_state(mut self) -> Self {
         self.has_state = false;

@@ -105,10 +105,10 @@ impl DeviceCode {
     /// `interval` that is negative or no number also counts as 5 s. An `interval` of less than 1 s counts as 1 s.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) as in [`ExtensionGrant::run`]; [`Refused`](ErrorKind::Refused) if the server
-    /// refuses; network errors. [`Protocol`](ErrorKind::Protocol) if the answer makes no sense: no JSON object, a code that is
-    /// missing or too long, no `verification_uri` (nor `verification_url`, as Google writes it) that is http or https without user info, no positive
-    /// `expires_in`, an `interval` of more than an hour.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) as in [`ExtensionGrant::run`]; [`Refused`](ErrorKind::Refused) if the server refuses;
+    /// network errors. [`Protocol`](ErrorKind::Protocol) if the answer cannot be used: it is no JSON object; a code is missing or too long;
+    /// `verification_uri` (or `verification_url`, as Google writes it) is missing, is not http or https, or has user info; `expires_in` is
+    /// missing or not positive; or `interval` is more than an hour.
     pub fn start(&self, transport: &Transport) -> Result<PendingLogin, Error> {
         on_wiped_stack(|| self.start_checked(transport))
     }

@@ -176,7 +176,7 @@ impl Introspection {
         })
     }
 
-    /// Removes each text that repeats the token. The answer may be shown, and the token not.
+    /// Removes each text that repeats the token, because the answer may be shown and the token must not be.
     fn without(mut self, token: &[u8]) -> Self {
         let repeats = |text: &str| repeats(text, iter::once(token));
         for text in self.texts.iter_mut().chain([&mut self.scope]) {

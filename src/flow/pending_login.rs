@@ -162,9 +162,9 @@ impl PendingLogin {
     ///
     /// # Errors
     /// As [`can_wait`](Self::can_wait), at once. [`Timeout`](ErrorKind::Timeout) if nobody has logged in in time. Otherwise as
-    /// [`finish`](Self::finish) or [`poll`](Self::poll). If a device login ends while its requests fail, the error is that of
-    /// the last request. The error also names the files with answers that were cut off before, or else the longest of these is in
-    /// [`Error::unsaved`].
+    /// [`finish`](Self::finish) or [`poll`](Self::poll). If a device login ends while its requests fail, the error is that of the last
+    /// request. If earlier answers were cut off, the error also names the files that hold them. If there are no such files,
+    /// [`Error::unsaved`] has the longest of these answers.
     pub fn wait(mut self, within: Duration) -> Result<Token, Error> {
         on_wiped_stack(|| {
             let Self { transport, flow, keeper, .. } = &mut self;
@@ -174,15 +174,15 @@ impl PendingLogin {
     }
 
     /// Asks the server of a device login once whether the person has logged in. Returns `None` if not. If the server does not allow a
-    /// request yet, sends nothing and returns `None`, so this can be called at any time. Threads take turns, and one of them gets the
-    /// tokens.
+    /// request yet, sends nothing and returns `None`, so this can be called at any time. Threads that call this at the same time take
+    /// turns, and one of them receives the tokens.
     ///
     /// # Errors
     /// [`LoginRequired`](ErrorKind::LoginRequired) if the person denied the access (`access_denied`) or the code has expired;
-    /// [`Refused`](ErrorKind::Refused) for another refusal; [`Protocol`](ErrorKind::Protocol) if the answer makes no sense;
-    /// [`Store`](ErrorKind::Store) as in [`finish`](Self::finish). Each of these errors ends the login: later calls return the same
-    /// error, with answers that were cut off as in [`wait`](Self::wait). [`InvalidInput`](ErrorKind::InvalidInput) after a call
-    /// has returned the tokens, and for a login with a browser. A lost connection, 429 and 5xx are no errors here.
+    /// [`Refused`](ErrorKind::Refused) for another refusal; [`Protocol`](ErrorKind::Protocol) if the answer cannot be used;
+    /// [`Store`](ErrorKind::Store) as in [`finish`](Self::finish). Each of these errors ends the login: later calls return the same error,
+    /// with answers that were cut off as in [`wait`](Self::wait). [`InvalidInput`](ErrorKind::InvalidInput) after a call has returned the
+    /// tokens, and for a login with a browser. A lost connection, 429 and 5xx are no errors here.
     pub fn poll(&self) -> Result<Option<Token>, Error> {
         on_wiped_stack(|| self.flow.poll(&|exchange| self.keep(exchange)))
     }
@@ -191,11 +191,11 @@ impl PendingLogin {
     /// machine. White space, quotes and `<>` around the URL are ignored.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if this cannot be a callback URL, and for a device login; [`Protocol`](ErrorKind::Protocol)
-    /// if the URL belongs to another login or makes no sense; [`LoginRequired`](ErrorKind::LoginRequired) if the person denied the access
-    /// (`access_denied`) or the server refused the code; [`Refused`](ErrorKind::Refused) with the server's code if the server refused for
-    /// another reason; [`Store`](ErrorKind::Store) if the tokens could not be saved: then the code has not been used. An answer that
-    /// cannot be used is saved beside the record, or else is in [`Error::unsaved`].
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if this cannot be a callback URL, and for a device login;
+    /// [`Protocol`](ErrorKind::Protocol) if the URL belongs to another login or cannot be used; [`LoginRequired`](ErrorKind::LoginRequired)
+    /// if the person denied the access (`access_denied`) or the server refused the code; [`Refused`](ErrorKind::Refused) with the server's
+    /// code if the server refused for another reason; [`Store`](ErrorKind::Store) if the tokens could not be saved: then the code has not
+    /// been used. An answer that cannot be used is saved beside the record, or else is in [`Error::unsaved`].
     pub fn finish(self, callback_url: &str) -> Result<Token, Error> {
         on_wiped_stack(|| {
             let _earlier = self.earlier();

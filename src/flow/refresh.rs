@@ -65,7 +65,7 @@ impl Refresh {
         self
     }
 
-    /// Sets the refresh token for the first renewal, where there is no token yet. Default: none.
+    /// Sets the refresh token for the first renewal of a source that has no token yet. Default: none.
     #[must_use]
     pub fn with_refresh_token(mut self, refresh_token: impl Into<Secret>) -> Self {
         self.first = Some(Known::new(refresh_token));
@@ -100,9 +100,9 @@ impl Refresh {
         self
     }
 
-    /// Also tries again when the request may have reached the server. Only for servers that never replace a refresh token: a server
-    /// that does replace it would take the second request for theft (RFC 9700 4.14.2). Default: tries again only on 429 and 503, and
-    /// while no byte of the request was sent.
+    /// Also tries again when the request may have reached the server. Only for servers that never replace a refresh token: any other server
+    /// would treat the second request as theft (RFC 9700 4.14.2). Default: tries again only on 429 and 503, and while no byte of the
+    /// request was sent.
     #[must_use]
     pub fn allow_repeats(mut self) -> Self {
         self.repeat = Repeat::Always;

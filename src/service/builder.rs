@@ -94,7 +94,7 @@ pub struct ServiceBuilder {
     grants: Vec<Grant>,
     api_urls: Vec<String>,
     auth_url: Option<String>,
-    /// The issuer, and its metadata, from which the URLs come that are not given.
+    /// The issuer, and its metadata: the source of the URLs that are not given.
     issuer: Option<(String, Arc<dyn Find>)>,
     token_url: Option<String>,
     authorize_url: Option<String>,
@@ -184,13 +184,13 @@ impl ServiceBuilder {
         self
     }
 
-    /// Takes each URL of the authorization server that no setter gives from the server's [`Metadata`]. The first exchange that needs the
-    /// metadata fetches it. All clones of this builder, and the services that they build, share it in memory. A run that finds a valid
-    /// token in the [store](Self::store) does not fetch metadata.
+    /// Sets the issuer: each URL of the authorization server that no setter gives comes from the issuer's [`Metadata`]. The first exchange
+    /// that needs the metadata fetches it. All clones of this builder, and the services that they build, share it in memory. A run that
+    /// finds a valid token in the [store](Self::store) does not fetch metadata.
     ///
-    /// If the metadata promises `iss` (RFC 9207), each callback of a login must name this issuer. The name of the stored record has the
-    /// issuer in place of the token URL, unless a [token URL](Self::token_url) is given. With an issuer, the URLs of the authorization
-    /// server in the [`Definition`](crate::Definition) do not count. Default: none.
+    /// If the metadata says that the server sends `iss` (RFC 9207), each callback of a login must name this issuer. The name of the stored
+    /// record has the issuer in place of the token URL, unless a [token URL](Self::token_url) is given. With an issuer, the URLs of the
+    /// authorization server in the [`Definition`](crate::Definition) are not used. Default: none.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         let issuer = issuer.into();
         self.issuer = Some((issuer.clone(), Arc::new(Discovery::new(issuer))));
@@ -326,14 +326,14 @@ impl ServiceBuilder {
         self
     }
 
-    /// Adds a header to each request that is signed. Of several headers with one name, the last counts. Headers of the connection, of
+    /// Adds a header to each request to the API. If several headers have the same name, the last counts. Headers of the connection, of
     /// the proxy and of the authentication are refused, such as `Host` and `Authorization`. Default: none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Limits the number of signed requests in any second; 0 is no limit. All clones of the [agent](Service::agent) share the limit.
+    /// Limits the number of requests to the API in any second; 0 is no limit. All clones of the [agent](Service::agent) share the limit.
     /// Default: no limit.
     pub fn rate(mut self, per_second: u32) -> Self {
         self.rate = per_second;
@@ -353,8 +353,8 @@ impl ServiceBuilder {
         self
     }
 
-    /// Names the record in the store, so that each of several logins or uses of one client has a record of its own. [`build`](Self::build) refuses an
-    /// empty name. Default: `default`.
+    /// Sets the profile, which gives each of several logins or uses of one client a record of its own in the store. [`build`](Self::build)
+    /// refuses an empty name. Default: `default`.
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.profile = profile.into();
         self

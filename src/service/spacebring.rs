@@ -1,4 +1,4 @@
-//! Spacebring as data: a [`Customer`] signs each request with its id and secret; a [`Partner`] sends a person to log in, once, and
+//! Spacebring as data: a [`Customer`] authenticates each request with its id and secret; a [`Partner`] sends a person to log in once, and
 //! renews the tokens of that login from then on.
 //!
 //! Both send no more than the 10 requests per second that Spacebring accepts. [`Pages`] reads lists. [`scope`] names the scopes that a

@@ -12,7 +12,7 @@ use crate::store::{LockedRecord, TokenStore};
 use crate::token::Token;
 
 impl CachingSource {
-    /// Starts with the token of a login, and saves it in place of the stored one if there is a store.
+    /// Uses the token of a login from now on. If there is a store, saves the token there in place of the stored one.
     ///
     /// A token that a [`PendingLogin`](crate::flow::PendingLogin) with the same store has saved is not saved again. If another thread is
     /// obtaining a token, this waits for that thread, for no longer than the time-out of the [`Transport`](crate::Transport).
@@ -66,9 +66,9 @@ impl CachingSource {
 
     /// Removes the token from memory and its record from the store. Nothing is sent: at the server the tokens stay valid.
     ///
-    /// If the record holds a later login than memory, the record stays. If there is no token in memory, the stored record is removed,
-    /// whichever login it belongs to. No thread or process renews the token meanwhile. A grant that needs no login obtains a new token at
-    /// the next call.
+    /// If the record holds a later login than the one in memory, the record stays. If there is no token in memory, the stored record is
+    /// removed, whichever login it belongs to. No thread or process renews the token meanwhile. A grant that needs no login obtains a new
+    /// token at the next call.
     ///
     /// # Errors
     /// [`Store`](ErrorKind::Store) if the record cannot be removed; [`Timeout`](ErrorKind::Timeout) if another thread or process
@@ -85,7 +85,7 @@ impl CachingSource {
         Ok(())
     }
 
-    /// Logs out as [`log_out`](Self::log_out), after `revoke` has ended the tokens at the server.
+    /// Logs out as [`log_out`](Self::log_out) does, after `revoke` has revoked the tokens at the server.
     ///
     /// `revoke` receives the tokens of the login, the newest first: the one in memory and, if it differs, the stored one. If `revoke`
     /// fails, nothing else happens. The tokens are revoked even if the store cannot be used.

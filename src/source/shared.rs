@@ -138,7 +138,7 @@ impl Shared {
         (is_current && !is_pausing()).then_some(lead)
     }
 
-    /// Obtains a token, or waits for the thread that does. `seen` is the generation that is not good enough.
+    /// Obtains a token, or waits for the thread that does. `seen` is the generation of the token that does not meet `wanted`.
     fn obtain(&self, wanted: Wanted<'_>, seen: u64, within: Duration) -> Result<Arc<Token>, Error> {
         let deadline = Deadline::after(within);
         let look = || {
@@ -212,7 +212,7 @@ impl Shared {
         result
     }
 
-    /// Asks the server. If the answer cannot be used and does not come again, it is kept beside the record.
+    /// Asks the server. If the answer cannot be used and the server gives it only once, it is kept beside the record.
     pub(super) fn exchange(
         &self,
         locked: Option<&mut dyn LockedRecord>,
@@ -238,8 +238,8 @@ impl Shared {
         })
     }
 
-    /// Takes a new token into memory, wakes those who wait for it, and calls the callbacks. `stored` is the token that is left in
-    /// the store if this one could not be saved.
+    /// Puts a new token into memory, wakes the threads that wait for it, and calls the callbacks. `stored` is the token that stays in the
+    /// store if the new one could not be saved.
     pub(super) fn serve(
         &self,
         token: &Arc<Token>,

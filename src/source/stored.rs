@@ -119,7 +119,7 @@ impl Shared {
         Ok(token)
     }
 
-    /// Whether a record is not older than `current`, the token in memory. That token may be one that was never saved.
+    /// Whether a record is at least as new as `current`, the token in memory, which may never have been saved.
     fn is_newer(&self, record: &Record, current: Option<&Token>) -> bool {
         let status = self.status();
         !status.not_saved.as_ref().is_some_and(|unsaved| unsaved.is_outdated(record.token(), current))

@@ -9,13 +9,13 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// Returns what `keep` makes of the DER of each certificate that can vouch for a server. Skips blocks of another kind, such as keys. The
-/// error text completes "the CA file …".
+/// Calls `keep` with the DER of each certificate that can vouch for a server, and returns the results. Skips blocks of another kind, such
+/// as keys. The error text completes "the CA file …".
 pub(crate) fn certificates<T>(file: &[u8], keep: impl Fn(&[u8]) -> T) -> Result<Vec<T>, String> {
     if let Some(what) = no_text(file) {
         return Err(what.to_owned());
     }
-    // No certificate is lost: a PEM block is ASCII.
+    // A PEM block is ASCII, so replacing invalid UTF-8 damages no certificate.
     let text = str::from_utf8(file).map_or_else(|_| String::from_utf8_lossy(file), Cow::Borrowed);
     let mut found = Vec::new();
     let (mut number, mut servers_own) = (0, None);
@@ -87,7 +87,7 @@ pub(crate) fn certificates<T>(file: &[u8], keep: impl Fn(&[u8]) -> T) -> Result<
     }
 }
 
-/// Returns what a file is that cannot be PEM.
+/// Describes a file that cannot be PEM.
 fn no_text(file: &[u8]) -> Option<&'static str> {
     match file {
         _ if file.trim_ascii().is_empty() => Some("is empty: it should hold '-----BEGIN CERTIFICATE-----'"),
@@ -156,8 +156,8 @@ impl<'a> Fields<'a> {
         signed.is_empty().then_some(Self { issuer, subject, extensions })
     }
 
-    /// Whether this is a certificate of a server: another certificate signed it, and it is no authority. It is no authority if it says so,
-    /// or if it does not say whether it is one and has names as servers have.
+    /// Whether this is a certificate of a server: another certificate signed it, and it is not an authority. It is not an authority if it
+    /// says so. If it says nothing about that, it is not an authority if it has names as servers have.
     fn is_servers_own(&self) -> bool {
         const BASIC_CONSTRAINTS: &[u8] = b"\x06\x03\x55\x1d\x13";
         const NAMES: &[u8] = b"\x06\x03\x55\x1d\x11";

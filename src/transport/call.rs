@@ -69,7 +69,7 @@ fn advice_for(code: &str, own: Advice) -> Advice {
         ("invalid_client", _) => A::CheckClient,
         ("invalid_scope", _) => A::CheckScopes,
         ("unauthorized_client" | "unsupported_grant_type", _) => A::CheckClientMayUseGrant,
-        // The advice names a switch that leaves out a parameter, or a step that the person forgot.
+        // The flow's own advice names a switch that leaves out a parameter, or a step that the person forgot.
         (
             "invalid_request",
             A::LogInWithoutPkce
@@ -213,10 +213,10 @@ impl Answer {
             (300..400, _) => (ErrorKind::Protocol, Advice::CheckUrlAndSlash),
             _ if is_rate_limit(status, self.retry_after) => (ErrorKind::RateLimited, Advice::TryAgainLater),
             (500.., _) => (ErrorKind::Refused, Advice::TryAgainLater),
-            // A code of its own is that of a web framework, which does not know the URL.
+            // An error code that is not registered comes from a web framework that does not know the URL.
             (404 | 405, code) if !code.is_some_and(is_registered) => (ErrorKind::Refused, Advice::CheckUrl),
             (_, Some("invalid_grant")) => (ErrorKind::LoginRequired, call.advice),
-            // Without a form, the request has no client and no parameters.
+            // The advice for an error code is about the client and the parameters, and a request without a form has neither.
             (_, Some(code)) if self.payload.form.is_some() => {
                 (ErrorKind::Refused, advice_for(code, call.advice))
             }

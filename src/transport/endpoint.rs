@@ -167,7 +167,7 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// Whether the host is followed by something that is not a port. The crate `http` takes it for no port, or ignores it.
+/// Whether something that is not a port follows the host. The crate `http` ignores it, or reports no port.
 pub(crate) fn has_bad_port(authority: &Authority) -> bool {
     let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
     let rest = host_and_port.strip_prefix(authority.host()).unwrap_or(host_and_port);

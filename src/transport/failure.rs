@@ -121,7 +121,7 @@ impl TransportError {
         Self { stage: Some(stage), ..self }
     }
 
-    /// Marks the failure as one that another try would repeat.
+    /// Marks the failure as permanent: another try would fail in the same way.
     fn permanent(self) -> Self {
         Self { is_transient: false, ..self }
     }
@@ -295,7 +295,7 @@ impl TransportError {
         }
     }
 
-    /// A timeout before the request was sent whole, which another try may not meet.
+    /// A time-out before the whole request was sent. Another try may succeed.
     fn timeout(what: impl Into<Cow<'static, str>>, advice: Advice) -> Self {
         Self { is_transient: true, ..Self::new(ErrorKind::Timeout, what, advice) }
     }

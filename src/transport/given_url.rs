@@ -57,7 +57,7 @@ impl Url {
         &self.text
     }
 
-    /// The issuer that each callback of a login must name (RFC 9207), if the metadata promises this.
+    /// The issuer that each callback of a login must name (RFC 9207), if the metadata says that the server sends it.
     pub(crate) fn callback_issuer(&self) -> Option<&String> {
         self.callback_issuer.as_ref()
     }

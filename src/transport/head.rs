@@ -1,7 +1,7 @@
 //! Whether the head of a request can be sent.
 //!
-//! ureq writes the request line and each header field as a whole into the output buffer of the connection. ureq never sends a longer one,
-//! and its error then wrongly speaks of the server's answer.
+//! ureq writes the request line and each header field as a whole into the output buffer of the connection. ureq cannot send a longer one,
+//! and its error then wrongly blames the server's answer.
 
 use ureq::http::header::{AUTHORIZATION, HOST};
 use ureq::http::{HeaderName, HeaderValue, Request};
@@ -36,7 +36,7 @@ fn field(name: &HeaderName, value: &HeaderValue, buffer: usize, end: usize) -> R
     let around = name.as_str().len() + ": \r\n".len() + end;
     let value = value.as_bytes();
     if *name == AUTHORIZATION {
-        // People know credentials without the scheme.
+        // The error states the length without the scheme, because people know their credentials without it.
         let scheme = value.iter().position(|&byte| byte == b' ').map_or(0, |at| at + 1);
         return fits("the credentials of the request are", value.len() - scheme, buffer, around + scheme);
     }

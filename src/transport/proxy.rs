@@ -14,8 +14,8 @@ use crate::secret::{Known, Secret};
 use crate::transport::endpoint::{has_bad_port, is_loopback, is_plain_http};
 use crate::transport::resolver::literal;
 
-/// The variables in curl's order, for https. `HTTP_PROXY` is for plain http, which never uses a proxy here. So a web server that turns a
-/// request's `Proxy` header into that variable (httpoxy, CVE-2016-5385) has no influence.
+/// The variables in curl's order, for https. `HTTP_PROXY` is for plain http, which never uses a proxy here. So a web server that copies a
+/// request's `Proxy` header into that variable (httpoxy, CVE-2016-5385) has no effect.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
@@ -51,13 +51,13 @@ pub(crate) struct Proxies {
     unusable: Option<&'static str>,
     /// The targets without a proxy: the value of `NO_PROXY`.
     except: Arc<str>,
-    /// Whether this machine is a target without a proxy too. Set where a person names one proxy for all programs or all services.
+    /// Whether requests to this machine also use no proxy. True if a person named one proxy for all programs or all services.
     skips_loopback: bool,
     /// As long as this is kept, no error shows the password, even if a server repeats it.
     _password: Option<Known>,
 }
 
-/// The error for a target whose proxy cannot be used. Holds the variable that names the proxy.
+/// The error for a target whose proxy cannot be used. Holds the name of the variable that sets the proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unusable(&'static str);
 
@@ -84,7 +84,7 @@ impl Proxies {
         Ok(Self { _password: password(&proxy), proxy: Some(proxy), ..Self::default() })
     }
 
-    /// Returns the same proxy, which no request to this machine uses.
+    /// Returns the same proxy, but for other machines only.
     pub(crate) fn without_loopback(self) -> Self {
         Self { skips_loopback: true, ..self }
     }
@@ -114,7 +114,7 @@ impl Proxies {
     }
 
     pub(crate) fn of(&self, target: &Uri) -> Result<Option<&ureq::Proxy>, Unusable> {
-        // Each call comes here, and most programs have no proxy.
+        // Fast, because each call comes here and most programs have no proxy.
         if self.proxy.is_none() && self.unusable.is_none() {
             return Ok(None);
         }

@@ -77,7 +77,7 @@ struct Inner {
     changed: Condvar,
 }
 
-/// At most [`MAX_KEPT`], and those that are being looked up. A map would make a program larger than its speed is worth here.
+/// At most [`MAX_KEPT`], and those that are being looked up. A map would be faster, but it would make the program larger.
 #[derive(Default)]
 struct Names(Vec<((String, u16), Entry)>);
 

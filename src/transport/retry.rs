@@ -173,7 +173,7 @@ pub(crate) fn run<T: Tries>(call: &mut T, deadline: &Deadline) -> Result<T::Answ
         }
         let wait = call.wait_after(&outcome)?;
         if let Some(wait) = wait.filter(|wait| wait.is_zero() || deadline.allows(*wait)) {
-            // Before the wait, because whoever reads it would like to know what is being waited for.
+            // Logged before the wait, so that a reader of the log knows what the call is waiting for.
             let wait = Seconds(wait);
             log::info!(target: "keyfob", "trying again after {wait} s: {}: {}", place(call.request()), call.describe(&outcome));
         }
@@ -181,7 +181,7 @@ pub(crate) fn run<T: Tries>(call: &mut T, deadline: &Deadline) -> Result<T::Answ
             (Some(wait), outcome) if wait.is_zero() || deadline.pause(wait) => {
                 earlier = outcome.ok().and_then(|answer| call.set_aside(answer));
             }
-            // An earlier answer, such as 503, says more than an error that the time is over.
+            // An earlier answer, such as 503, says more than a time-out.
             (_, Err(failure)) if T::is_timeout(&failure) => return earlier.ok_or(failure),
             (_, outcome) => return outcome,
         }

@@ -115,7 +115,7 @@ pub(super) mod read {
         let pem = pem.map_err(|e| {
             Error::invalid(format!("could not read the {name}: {}", file::why_at(path, &e))).with_source(&e)
         })?;
-        // A private key may lie beside a certificate, but not in the system's own bundle, which takes long to wipe.
+        // Wiped, because a private key may be beside a certificate. The system's bundle holds no key, and wiping it would take long.
         let (pem, public) = if is_public { (Secret::default(), pem.into_bytes()) } else { (pem, Vec::new()) };
         let text = if is_public { &public } else { pem.expose() };
         ca_file::certificates(text, |der| Certificate::from_der(der).to_owned())

@@ -46,7 +46,7 @@ pub fn output(variable: &str, command: &str, secrets: &Secrets<'_>) -> Result<Ve
     let mut running = Running::start(shell)?;
     let result = running.output(variable, host);
     let result = match (host.signal(), result) {
-        // The command is asked to end with the same signal.
+        // Passes the same signal on to the command, to ask it to end.
         (Some(signal), _) => {
             running.end(Signal::try_from(signal).unwrap_or(Signal::SIGTERM), host);
             Err(Problem::Signal(signal))
@@ -72,7 +72,7 @@ fn shell(secrets: &Secrets<'_>) -> Command {
     shell
 }
 
-/// Whether the command begins with something that can be run, as far as that can be known. Otherwise it may be the secret itself in the
+/// Whether the command begins with something that can be run, as far as keyfob can know. If not, the text may be the secret itself in the
 /// wrong variable, and `sh` would print it.
 fn is_runnable(command: &str, secrets: &Secrets<'_>) -> bool {
     const SYNTAX: &str = r#"printf '%s\n' "$KEYFOB_WORD" | sh -n"#;
@@ -178,7 +178,7 @@ impl Running {
             return Err(late(if self.has_ended() { "what was started by the command in" } else { IT }));
         };
         within(deadline.remaining(), || self.has_ended() || gives_up());
-        // Ctrl-C also ends the shell. That is no end by itself, so nothing that it has started may stay.
+        // Ctrl-C also ends the shell. Then the shell did not end by itself, so the processes that it has started must end too.
         if !self.has_ended() || gives_up() {
             return Err(late(IT));
         }

@@ -50,8 +50,8 @@ pub fn open(fd: i32) -> io::Result<File> {
 /// For each of the descriptors 0 to 2, whether it leads to a secret.
 pub type Standard = [bool; 3];
 
-/// Closes the descriptors above 2 that lead to a secret, and returns which of the others do. These are the descriptors with one of
-/// these numbers, and those that lead to one of these files, by whatever name.
+/// Closes the descriptors above 2 that lead to a secret, and returns which of the descriptors 0 to 2 do. A descriptor leads to a secret if
+/// it has one of these numbers, or is open on one of these files, whatever the name of the file.
 #[cfg(unix)]
 pub fn close_all(numbers: &[i32], files: &[PathBuf], warn: &dyn Fn(&str)) -> Standard {
     let mut standard = Standard::default();

@@ -1,4 +1,4 @@
-//! What a program says about a service: its options.
+//! The options that a program sets for a service.
 
 use std::borrow::Cow;
 
@@ -95,7 +95,7 @@ impl Options {
         }
     }
 
-    /// Sets the credentials of the client. Empty ones are set too, so that the making of a client refuses them.
+    /// Sets the credentials of the client. Empty ones are set too, and making a client then refuses them.
     pub fn set_client(&mut self, id: &str, secret: &Secret) {
         for (key, value) in [("client_id", Secret::from(id)), (ONLY_OPTIONS[0], secret.clone())] {
             self.0.retain(|(other, _)| other != key);
@@ -110,7 +110,7 @@ impl Options {
     }
 }
 
-/// Returns the mistake of an option that has no effect beside this one.
+/// Returns the mistake of an option that has no effect because of this one.
 pub(crate) fn without_effect(beside: &str, nearest: &str) -> String {
     format!("has no effect with {beside}; leave it out (the nearest one with an effect is {nearest})")
 }

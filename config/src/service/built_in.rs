@@ -154,7 +154,7 @@ impl KnownService<'_> {
         self.needs(&format!("{} is not set{others}", self.named(key)))
     }
 
-    /// The name of a key where the value is to be set: its variable, or the option.
+    /// The name under which a person sets the value of a key: its variable, or the option.
     pub(super) fn named(&self, key: &str) -> String {
         if self.catalog.reads_environment() { self.variable(key) } else { format!("the option {key}") }
     }
@@ -171,7 +171,7 @@ impl KnownService<'_> {
         }
     }
 
-    /// Refuses an option that has no effect in the way in which the service is used.
+    /// Refuses an option that has no effect for this use of the service.
     fn check_options(&self, definition: &Definition, builder: &ServiceBuilder) -> Result<(), Problem> {
         let of_login = ["redirect_uri", "authorize_url", "device_authorization_url", "without"];
         let of_tokens = ["issuer", "token_url", "revocation_url", "introspection_url", "scope"];

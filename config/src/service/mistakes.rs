@@ -1,4 +1,4 @@
-//! Mistakes in the section of a service that only its values together show.
+//! Mistakes that only several values of a section together show.
 
 use keyfob::{ClientAuth, Error, ErrorKind, Secret, Service, ServiceBuilder};
 
@@ -62,7 +62,7 @@ impl KnownService<'_> {
                 );
                 Err(self.mistake(section.line, "grant", &what))
             }
-            // RFC 8628 3.4. keyfob has a word for this grant, which needs a login.
+            // RFC 8628 3.4. keyfob has its own name for this grant, which needs a login.
             Some((DEVICE_CODE, line)) => Err(self.mistake(
                 line,
                 "grant",
@@ -81,7 +81,7 @@ impl KnownService<'_> {
             Some((auth, line)) if !AUTHS.contains(&auth) => {
                 Err(self.mistake(line, "client_auth", &unknown_word(auth, AUTHS)))
             }
-            // A client certificate is an authentication too.
+            // A client certificate also authenticates the client.
             Some(("none", line)) if grant == "client_credentials" && self.file(CERTIFICATE[0])?.is_none() => {
                 let what = "cannot be used with grant = \"client_credentials\" (RFC 6749 4.4); write another one, \
                             or name a TLS client certificate with client_cert_file and client_key_file";

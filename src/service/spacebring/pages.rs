@@ -41,11 +41,11 @@ pub struct Pages<T = Value> {
     agent: Agent,
     url: String,
     limit: usize,
-    /// Of the next page, or of the one that failed.
+    /// The position of the next page, or of the page that failed.
     position: Position,
     ended: bool,
     count: u64,
-    /// An earlier token, replaced after each doubling of `count`. That is enough to notice any circle (Brent).
+    /// An earlier token, replaced after each doubling of `count`. That is enough to notice any cycle (Brent's method).
     seen: Option<String>,
     page: PhantomData<fn() -> T>,
 }
@@ -53,7 +53,7 @@ pub struct Pages<T = Value> {
 enum Position {
     First,
     Token(String),
-    /// Where the list has been already.
+    /// A page that the list has already returned.
     Circle,
     End,
 }
@@ -136,7 +136,7 @@ impl<T> Pages<T> {
             return Err(error);
         }
         let mut body = Vec::new();
-        // One byte more tells a page that is too long from one that just fits.
+        // One byte more distinguishes a page that is too long from one that just fits.
         let mut reader = response.body_mut().as_reader().take((self.limit as u64).saturating_add(1));
         reader.read_to_end(&mut body).map_err(|error| Error::from(ureq::Error::from(error)))?;
         if body.len() > self.limit {

@@ -48,7 +48,7 @@ impl fmt::Debug for Registration {
 }
 
 impl Registration {
-    /// At the public service.
+    /// Makes a registration at the public service.
     pub fn new(username: &str, password: impl Into<Secret>) -> Self {
         Self {
             username: username.to_owned(),
@@ -125,8 +125,8 @@ impl Registration {
         })
     }
 
-    /// Does the same, but passes the server's answer to `save`, byte for byte, before keyfob parses it. The server shows the
-    /// answer once, so make sure beforehand that `save` can work.
+    /// Makes app credentials as [`run`](Self::run) does, but passes the server's answer to `save`, byte for byte, before keyfob parses it.
+    /// The server shows the answer once, so make sure beforehand that `save` can work.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad URL, user name or password; then as [`BasicToken::run`] and

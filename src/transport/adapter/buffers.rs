@@ -35,7 +35,7 @@ impl SocketBuffers {
         }
     }
 
-    /// Moves the unread bytes to the front, if they are none or end in the second half of the buffer.
+    /// Moves the unread bytes to the front, if there are none or if they end in the second half of the buffer.
     fn shift(&mut self) {
         if self.read == self.filled || self.filled > self.input.len() / 2 {
             self.input.copy_within(self.read..self.filled, 0);
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// ureq's own lose bytes here.
+    /// ureq's own buffers lose bytes here.
     #[test]
     fn space_for_a_body_is_made_beside_unread_bytes() {
         let mut buffers = SocketBuffers::new(4096, 100);

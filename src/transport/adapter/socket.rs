@@ -96,7 +96,7 @@ impl Socket {
         }
         let timeout = timeout.for_read();
         let after = finite(timeout);
-        // In a TLS handshake, no layer above continues after an interruption. So this loop does.
+        // In a TLS handshake, no layer above this one tries again after an interruption. So this loop does.
         let goes_on = !self.line.is_watched.load(Relaxed);
         let deadline = after.filter(|_| goes_on).map(Deadline::after);
         let mut left = self.patience(after);
@@ -114,7 +114,7 @@ impl Socket {
                     return Ok(amount);
                 }
                 Err(e) if is_timeout(&e) => {
-                    // The time that is over is the caller's or the exchange's.
+                    // Tells the caller's time-out from the end of the exchange's time.
                     let is_over = left == after;
                     if is_over || !self.watch.as_ref().is_some_and(|watch| watch.looks_again()) {
                         return Err(ureq::Error::Timeout(timeout.reason));

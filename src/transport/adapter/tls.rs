@@ -100,7 +100,7 @@ impl Tls {
             return open(fallback.config()?);
         }
         match open(None) {
-            // A signature also seems wrong if a built-in authority has the same name and another key.
+            // If a built-in authority has the same name and another key, the error is a wrong signature.
             Err(error)
                 if matches!(Cause::of(cause(&error)), Some(Cause::UnknownIssuer | Cause::BadSignature)) =>
             {
@@ -126,8 +126,8 @@ impl Tls {
             (Some(fallback), Some(config)) => (&fallback.connectors, config),
             _ => (&self.connectors, details.config),
         };
-        // For a request with settings of its own, ureq sets up TLS anew for each connection. Some of our requests have just a deadline of
-        // their own. So this is needed only if the TLS settings differ from the agent's.
+        // For a request with its own settings, ureq sets up TLS anew for each connection. Many requests of keyfob differ only in their
+        // deadline. So this is needed only if the TLS settings differ from the agent's.
         let request_level = other.is_none() && !is_same(config.tls_config(), &self.config);
         let has_ca_file = request_level || self.has_ca_file;
         let details = ConnectionDetails { config, request_level, ..details_to(details.uri, details) };
@@ -157,7 +157,7 @@ fn why_failed(
             _ => return error,
         },
         (Some(_), Greeting::NotTls) => Cause::NotTls,
-        // The server accepted the offered parameters, asked for a certificate and was shown none (RFC 5246 7.4.6).
+        // The server accepted the offered parameters, asked for a certificate and received none (RFC 5246 7.4.6).
         (Some(Cause::NothingInCommon), Greeting::Handshake) => Cause::ClientCertificate,
         (Some(Cause::UnknownIssuer), _) if has_ca_file => Cause::NotInCaFile,
         _ => return error,
