@@ -330,7 +330,7 @@ fn functions_work_on_a_small_stack() {
 }
 
 #[test]
-fn free_clears_the_vector_registers() {
+fn free_clears_the_vector_registers_and_the_stack() {
     topic("registers");
 }
 
