@@ -111,9 +111,11 @@ pub(crate) fn wipe(bytes: &mut [u8]) {
 #[inline(never)]
 fn wipe_all(bytes: &mut Vec<u8>) {
     bytes.clear();
-    let all = bytes.spare_capacity_mut();
-    all.fill(MaybeUninit::new(0));
-    optimization_barrier(&*all);
+    // In pieces, because one `memset` of a long buffer may count each byte as an instruction (`rep stosb`).
+    for piece in bytes.spare_capacity_mut().chunks_mut(1024) {
+        piece.fill(MaybeUninit::new(0));
+        optimization_barrier(&*piece);
+    }
 }
 
 impl ZeroizeOnDrop for Secret {}

@@ -87,14 +87,13 @@ pub(super) mod read {
 
     use super::{BUNDLES, Path, first_file};
     use crate::error::Error;
-    use crate::secret::Secret;
     use crate::sys::file;
     use crate::text::shown;
     use crate::transport::ca_file;
 
     /// Returns the authorities in a CA file.
     pub(crate) fn of_file(path: &Path) -> Result<RootCerts, Error> {
-        read(&format!("CA file {}", shown(path)), path, false)
+        read(&format!("CA file {}", shown(path)), path)
     }
 
     /// Returns the authorities of the system: those in the bundle that `SSL_CERT_FILE` named, or in the first bundle at a usual path.
@@ -102,23 +101,19 @@ pub(super) mod read {
     pub(crate) fn of_system(named: Option<&Path>) -> Result<Option<RootCerts>, Error> {
         // The path is not shown, because a variable may hold a secret by mistake.
         let bundle = match named {
-            Some(path) => Some(("CA file that SSL_CERT_FILE names".to_owned(), path, false)),
-            None => {
-                first_file(&BUNDLES).map(|path| (format!("system's CA file {}", shown(path)), path, true))
-            }
+            Some(path) => Some(("CA file that SSL_CERT_FILE names".to_owned(), path)),
+            None => first_file(&BUNDLES).map(|path| (format!("system's CA file {}", shown(path)), path)),
         };
-        bundle.map(|(name, path, is_public)| read(&name, path, is_public)).transpose()
+        bundle.map(|(name, path)| read(&name, path)).transpose()
     }
 
-    fn read(name: &str, path: &Path, is_public: bool) -> Result<RootCerts, Error> {
+    fn read(name: &str, path: &Path) -> Result<RootCerts, Error> {
         let pem = file::read(path).and_then(|pem| pem.ok_or_else(|| io::ErrorKind::NotFound.into()));
         let pem = pem.map_err(|e| {
             Error::invalid(format!("could not read the {name}: {}", file::why_at(path, &e))).with_source(&e)
         })?;
-        // Wiped, because a private key may be beside a certificate. The system's bundle holds no key, and wiping it would take long.
-        let (pem, public) = if is_public { (Secret::default(), pem.into_bytes()) } else { (pem, Vec::new()) };
-        let text = if is_public { &public } else { pem.expose() };
-        ca_file::certificates(text, |der| Certificate::from_der(der).to_owned())
+        // Wiped afterwards, because a private key may be beside a certificate.
+        ca_file::certificates(pem.expose(), |der| Certificate::from_der(der).to_owned())
             .map(RootCerts::from)
             .map_err(|why| Error::invalid(format!("the {name} {why}")))
     }
