@@ -5,7 +5,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGXCPU,
+};
 use signal_hook::flag::{register, register_conditional_default, register_usize};
 use signal_hook::low_level::emulate_default_handler;
 
@@ -63,7 +66,8 @@ impl Held {
         let mut is_listening = IS_LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
         // Registered once and for all: a signal without its handler would be ignored.
         if !*is_listening {
-            for signal in that_end().chain(not_ignored([SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2])) {
+            let others = [SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF];
+            for signal in that_end().chain(not_ignored(others)) {
                 register_conditional_default(signal, &IS_DEFAULT)?;
                 register_usize(signal, &ENDS, usize::try_from(signal).unwrap_or_default())?;
             }

@@ -249,6 +249,11 @@ fn mistakes_of_the_syntax_are_named_with_file_line_and_key() {
         ("scope = \"a\0b\"", 7, "scope: holds the control character U+0000; remove it".to_owned()),
         ("scope = \"a\u{1b}b\"", 7, "scope: holds the control character U+001B; remove it".to_owned()),
         ("\0", 7, "the line holds the control character U+0000; remove it".to_owned()),
+        (
+            "\u{feff}[service.b]",
+            7,
+            "the line begins with a byte order mark (U+FEFF), which cannot be seen; remove it".to_owned(),
+        ),
         ("# a\u{7f}b", 7, "the line holds the control character U+007F; remove it".to_owned()),
         ("scope = \"a\"\rrate = 1", 7, return_alone.to_owned()),
         ("# a\rscope = \"a\"", 7, return_alone.to_owned()),

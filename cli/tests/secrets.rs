@@ -1007,6 +1007,10 @@ fn signal_also_ends_the_secret_command() {
         (Signal::SIGINT, "echo $$ >>pids; kill -STOP $$; sleep 300", 1),
         (Signal::SIGALRM, "echo $$ >>pids; sleep 300", 1),
         (Signal::SIGUSR1, "echo $$ >>pids; sleep 300", 1),
+        // A limit on the time of the processor, or a timer, ends keyfob.
+        (Signal::SIGXCPU, "echo $$ >>pids; sleep 300", 1),
+        (Signal::SIGVTALRM, "echo $$ >>pids; sleep 300", 1),
+        (Signal::SIGPROF, "echo $$ >>pids; sleep 300", 1),
         // In a session of its own.
         (Signal::SIGTERM, "(setsid sh -c 'echo $$ >>pids; exec sleep 300' &); sleep 301", 1),
         (Signal::SIGINT, "setsid -w sh -c 'echo $$ >>pids; exec sleep 300'; true", 1),
@@ -1023,7 +1027,10 @@ fn signal_also_ends_the_secret_command() {
         let plain = services.without(&[SECRET], "spatiafi token");
         // The program that runs the tests may ignore signals.
         let mut keyfob = Command::new("env");
-        keyfob.arg("--default-signal=INT,TERM,HUP,ALRM,USR1").arg(plain.get_program()).args(plain.get_args());
+        keyfob
+            .arg("--default-signal=INT,TERM,HUP,ALRM,USR1,XCPU,VTALRM,PROF")
+            .arg(plain.get_program())
+            .args(plain.get_args());
         keyfob.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
         keyfob.current_dir(services.home.path()).env("SPATIAFI_CLIENT_SECRET_CMD", command);
         // Not a pipe, which a command that goes on would keep open.

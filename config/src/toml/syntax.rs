@@ -48,6 +48,10 @@ fn control_character(statement: &str, at: usize) -> Option<char> {
 /// Returns the key and what is wrong.
 fn of_statement(text: &str, start: usize, line: &str) -> (String, String) {
     let line = line.trim_ascii();
+    if line.starts_with('\u{feff}') {
+        let what = "the line begins with a byte order mark (U+FEFF), which cannot be seen; remove it";
+        return (String::new(), what.to_owned());
+    }
     if line.starts_with('[') {
         return (String::new(), of_header(line));
     }
