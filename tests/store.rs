@@ -1585,6 +1585,7 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
     let tilde = "the folder of the store begins with `~`, which is not expanded: write the whole path";
     let variable =
         "the folder of the store begins with a variable, which is not expanded: write the whole path";
+    let line_end = "the folder of the store ends with a line end (CR or LF): remove it";
     for (folder, text) in [
         ("", empty),
         ("~", tilde),
@@ -1594,6 +1595,9 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
         ("$HOME/keyfob", variable),
         ("${XDG_STATE_HOME}/keyfob", variable),
         ("$HOME", variable),
+        ("keyfob\r", line_end),
+        ("/var/lib/keyfob\n", line_end),
+        ("a b\r\n", line_end),
     ] {
         let store = FileStore::new(folder);
         let refused = |error: keyfob::Error| {
@@ -1610,7 +1614,7 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
         assert_eq!(named.kind(), ErrorKind::InvalidInput);
     }
     assert!(!Path::new("~").exists());
-    for folder in ["~me", "/~/keyfob", "./~/keyfob", "a~", "./$HOME", "/$HOME", "a$b"] {
+    for folder in ["~me", "/~/keyfob", "./~/keyfob", "a~", "a\rb", "./$HOME", "/$HOME", "a$b"] {
         assert!(FileStore::named("KEYFOB_STORE", folder).is_ok(), "{folder}");
         assert!(FileStore::new(folder).load(&name()).unwrap().is_none(), "{folder}");
     }

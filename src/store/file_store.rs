@@ -38,8 +38,8 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Makes a store in this folder, which is created when it is needed. A path that is empty or begins with `~/`, which only a
-    /// shell expands, is refused when the store is used.
+    /// Makes a store in this folder, which is created when it is needed. A path that is empty, begins with `~/` or `$`, which only a
+    /// shell expands, or ends with a line end is refused when the store is used.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         // Drops a `/` at the end, which would hide a symbolic link.
         Self { folder: folder.into().components().collect(), is_default: false }
@@ -49,8 +49,8 @@ impl FileStore {
     /// relative path begins at the current folder of this call.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the folder is empty, begins with `~/`, or is a URL, because tokens are kept in a folder
-    /// only.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the folder is one that [`new`](Self::new) refuses, a URL or the address of a server,
+    /// because tokens are kept in a folder only.
     pub fn named(name: &str, folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
         let text = folder.to_string_lossy();
@@ -222,6 +222,10 @@ fn check(what: &str, folder: &Path) -> Result<(), Error> {
         }
         Some(first) if first.as_os_str().as_encoded_bytes().starts_with(b"$") => {
             "begins with a variable, which is not expanded: write the whole path"
+        }
+        // For example, from a file of variables with the line ends of Windows.
+        Some(_) if matches!(folder.as_os_str().as_encoded_bytes(), [.., b'\r' | b'\n']) => {
+            "ends with a line end (CR or LF): remove it"
         }
         Some(_) => return Ok(()),
     };
