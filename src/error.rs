@@ -91,7 +91,8 @@ impl fmt::Display for ErrorKind {
 /// Why a call failed.
 ///
 /// The text says what was being done, with which host, what happened and what to do next. It never holds a secret, the text of another
-/// library, the query of a URL, or its path, except that of an issuer. An error has the size of a pointer and is cheap to clone.
+/// library or the query of a URL. It holds the path of a URL only if the URL is an issuer. An error has the size of a pointer and is cheap
+/// to clone.
 ///
 /// `Debug` shows the text and then the other parts, so that an error reads well where `main` returns it:
 ///

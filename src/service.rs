@@ -100,10 +100,7 @@ struct NoTokens(String);
 
 impl Grant for NoTokens {
     fn token(&self, _: &Transport, _: Option<&Token>) -> Result<Token, Error> {
-        Err(Error::invalid(format!(
-            "the service `{}` has no token: its requests are signed with HTTP Basic",
-            self.0
-        )))
+        Err(Error::invalid(format!("the service `{}` has no token: its requests use HTTP Basic", self.0)))
     }
 }
 

@@ -476,7 +476,7 @@ fn service_without_tokens_says_so_and_signs_with_basic() {
     assert_eq!((service.grant(), service.record_name().is_none()), ("basic", true));
     refused(
         service.source().token(Duration::ZERO),
-        "the service `spacebring` has no token: its requests are signed with HTTP Basic",
+        "the service `spacebring` has no token: its requests use HTTP Basic",
     );
     refused(service.start_login(), "the service `spacebring` needs no login: its grant is `basic`");
     refused(

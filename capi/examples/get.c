@@ -1,4 +1,4 @@
-// A signed GET without any other library: cc get.c $(pkg-config --cflags --libs keyfob)
+// An authenticated GET without any other library: cc get.c $(pkg-config --cflags --libs keyfob)
 //
 // The credentials are read from the environment (SPATIAFI_CLIENT_ID, SPATIAFI_CLIENT_SECRET) or from the file
 // of the official Python client. The answer is printed to standard output.

@@ -90,14 +90,14 @@
 //
 // Input. A text is a pointer and a length in bytes, without a NUL. It is UTF-8 of at most 16 KiB.
 //   A longer length is refused before the text is read. NULL with length 0 is an empty text.
-//   Every other pointer is required, unless the comment of the function says what NULL stands for.
+//   Every other pointer is required, unless the comment of the function says what NULL means.
 //
 // Output. A text is written to `buf`, a buffer of the caller with a size of `cap` bytes, and ends
 //   with a NUL. `*len` receives the length without the NUL. If the buffer is too small, the
 //   function returns KEYFOB_BUFFER_TOO_SMALL and writes the needed size, with the NUL, to `*len`.
 //   NULL and 0 ask for the size. Another thread may obtain a longer token between two calls, so ask
 //   for the size in a loop. The caller wipes the buffer if it held a secret.
-//   Other results are written to `*out`. A failure changes no result, except that
+//   Other results are written to `*out`. A function that fails changes no result, except that
 //   KEYFOB_BUFFER_TOO_SMALL changes `*len`.
 //
 // Ownership. The caller owns each handle that a function gives out (through `*out`), and frees it
@@ -109,14 +109,14 @@
 //   bad values, and options that have no effect with that client.
 //
 // Environment. `keyfob_client_from_config` and `keyfob_spatiafi_from_env` read a variable for each
-//   option that was not set. Three things are read with any function that makes a client: the
-//   variables of proxies, if the option `proxy` is `env`; the home folder, if
-//   `keyfob_spatiafi_login` has no `save`; and `SSL_CERT_FILE`. No other thread may change the
+//   option that was not set. Each function that makes a client also reads these: the variables of
+//   proxies, if the option `proxy` is `env`; the home folder, if `keyfob_spatiafi_login` has no
+//   `save`; and `SSL_CERT_FILE`. No other thread may change the
 //   environment during such a call. An empty variable counts as unset.
 //   Clients from the environment keep their tokens in the store. If neither an option nor a
 //   variable names a store, and there is no home folder, they keep tokens in memory, and
-//   `keyfob_warning` says so as soon as there is a token. A client that a person logs in to cannot
-//   be made then: the status is KEYFOB_STORE.
+//   `keyfob_warning` reports this as soon as there is a token. A client that needs a login cannot be
+//   made in this case: the status is KEYFOB_STORE.
 //   The home folder is the one that `HOME` names. If `HOME` is not set, it is the one that the
 //   system's list of users (`/etc/passwd`) names. A relative path in `HOME` is no home folder.
 //
@@ -389,9 +389,9 @@ void keyfob_options_free(keyfob_options *options);
 //   `127.0.0.1`, `[::1]` or `localhost`, `keyfob_login_wait` can receive the callback; port 0
 //   stands for any free port. Default: `http://127.0.0.1:8765/callback`.
 // - `parameters.NAME`: a further parameter of token requests. `parameter_files.NAME`: a file that
-//   holds such a parameter, and is read for each request.
+//   holds such a parameter. It is read again for each request.
 // - `headers.NAME`: a header of requests to the API. `header_files.NAME`: a file that holds such a
-//   header, and is read when the client is made.
+//   header. It is read when the client is made.
 // - `client_cert_file`, `client_key_file`: a TLS client certificate and its key, in PEM.
 // - `without`: a parameter that logins leave out, for servers that refuse it: `state` (then PKCE
 //   alone protects the login), `pkce` (RFC 7636) or `redirect_uri_in_exchange`. Each further call
@@ -623,7 +623,7 @@ keyfob_status keyfob_access_token(keyfob_client *client,
 // `used`: the value of the `Authorization` header, or the access token, that was refused. A newer
 // token is not affected. NULL and 0 stand for the current token.
 //
-// Blocks for at most the timeout, if nobody had logged in and another thread obtains a token.
+// Blocks only if nobody had logged in and another thread obtains a token: for at most the timeout.
 //
 // Also returns:
 //   KEYFOB_INVALID_INPUT   the text cannot be a token, or the service has HTTP Basic
@@ -646,7 +646,7 @@ keyfob_status keyfob_refresh(keyfob_client *client, keyfob_error *error);
 // Requests and warnings
 // ---------------------
 
-// Makes one signed request, for programs without an HTTP library. Contacts the server.
+// Makes one authenticated request, for programs without an HTTP library. Contacts the server.
 //
 // The function obtains a token if needed, and replaces a refused token once. After 429 it waits as
 // long as the server asks, and repeats the request. After 502, 503, 504 and failed connections it
@@ -656,16 +656,16 @@ keyfob_status keyfob_refresh(keyfob_client *client, keyfob_error *error);
 //
 // `method`: such as "GET" or "POST", in upper case.
 // `path_or_url`: a whole URL of the API, or a path from "/" on, which is appended to the first
-// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. So
-// is a URL whose origin no `api_url` has. Nothing has been sent then.
+// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. A
+// URL is refused if no `api_url` has its origin. A refused request is not sent.
 // `body`: NULL for none. A body may be of any length and hold any bytes. A request whose body is
 // longer than 64 KiB is not repeated.
 // `content_type`: such as "application/json". NULL and 0, or "", for none.
 // `on_body`: called with each piece of the answer's body, and with `user`, on the calling thread.
 // If the call fails within the body, `on_body` has received the pieces before the failure.
-// `*http_status`: the status of the answer. Any status is then a success, and `on_body` receives
-// its body. If `http_status` is NULL, only 2xx is a success. After any other status the call fails,
-// `keyfob_error` holds the status, and `on_body` is not called.
+// `*http_status`: the status of the answer. If `http_status` is not NULL, every status is a
+// success, and `on_body` receives the body. If `http_status` is NULL, only 2xx is a success. After
+// any other status the call fails, `keyfob_error` holds the status, and `on_body` is not called.
 //
 // Blocks for at most the time of the option `request_timeout_ms`.
 //
@@ -720,10 +720,10 @@ keyfob_status keyfob_headers(keyfob_client *client,
                              void *user,
                              keyfob_error *error);
 
-// Asks the server about the access token (RFC 7662), and writes the answer as JSON: `active`, and
-// those of `scope`, `client_id`, `username`, `token_type`, `exp`, `iat`, `nbf`, `sub`, `aud` and
-// `iss` that the server names. The JSON does not contain the token. The token is not renewed. Each
-// call contacts the server.
+// Asks the server about the access token (RFC 7662), and writes the answer as JSON: `active` and,
+// if the server names them, `scope`, `client_id`, `username`, `token_type`, `exp`, `iat`, `nbf`,
+// `sub`, `aud` and `iss`. The JSON does not contain the token. The token is not renewed. Each call
+// contacts the server.
 //
 // Also returns:
 //   KEYFOB_INVALID_INPUT   the service has no introspection endpoint, or has HTTP Basic
@@ -739,8 +739,8 @@ keyfob_status keyfob_introspect(keyfob_client *client,
 // removes them from the client and the store. If the service needs a login, a person has to log in
 // again afterwards. Contacts the server.
 //
-// Blocks for at most twice the timeout. After a failure the tokens may still be valid, except after
-// KEYFOB_STORE for a client that had a token.
+// Blocks for at most twice the timeout. After a failure the tokens may still be valid. There is
+// one exception: if a client had a token and the status is KEYFOB_STORE, the tokens are revoked.
 //
 // Also returns:
 //   KEYFOB_INVALID_INPUT   the service has no revocation endpoint, or has HTTP Basic
@@ -748,8 +748,7 @@ keyfob_status keyfob_introspect(keyfob_client *client,
 //   KEYFOB_NO_CREDENTIALS  there is no token
 //   KEYFOB_STORE           the tokens are revoked, but could not be removed from the store; or the
 //                          client had no token, and the store cannot be read
-keyfob_status keyfob_revoke(keyfob_client *client,
-                            keyfob_error *error);
+keyfob_status keyfob_revoke(keyfob_client *client, keyfob_error *error);
 
 // Logins
 // ------
@@ -824,9 +823,9 @@ keyfob_status keyfob_login_verification_uri(keyfob_login *login,
                                             keyfob_error *error);
 
 // Waits until the person has logged in, and gives the tokens to the client that started the login.
-// Contacts the server. A login with a browser shows the result there, and rejects requests to the
-// port that do not belong to this login. A device login asks the server again and again, never
-// sooner than the server allows.
+// Contacts the server. A login with a browser shows the result in the browser, and rejects
+// requests to the port that do not belong to this login. A device login asks the server again and
+// again, never sooner than the server allows.
 //
 // If there is a store, the tokens are saved; `keyfob_warning` reports a failure to save them. The
 // callback of `keyfob_options_set_on_renewed` is called. If the store has no space for tokens, the
@@ -886,9 +885,9 @@ keyfob_status keyfob_login_finish(keyfob_login *login,
 // Must not be called from the callback of `keyfob_options_set_on_renewed`.
 void keyfob_login_free(keyfob_login *login);
 
-// Gives the client the tokens of an earlier login, as the callback of
-// `keyfob_options_set_on_renewed` received them last. If there is a store, they are saved there
-// too, and `keyfob_warning` reports a failure to save them.
+// Gives the client the tokens of an earlier login: those that the callback of
+// `keyfob_options_set_on_renewed` received last. If there is a store, they are saved there too,
+// and `keyfob_warning` reports a failure to save them.
 //
 // `token`: `access_token` and `obtained_at` are required: NULL, 0 and times before 1970 are refused.
 // A token without `refresh_token` cannot be renewed.
@@ -908,7 +907,7 @@ keyfob_status keyfob_restore(keyfob_client *client,
 
 // Sets the callback for the log records of all clients of this process: requests for tokens,
 // renewals, repeats, corrections of the clock, and tokens that could not be saved. Replaces the
-// callback that was set before. Waits until no thread is in that one.
+// callback that was set before. Waits until no thread runs the earlier callback.
 //
 // `level`: the highest level that the callback receives, from 1 (errors) to 4 (debugging); 0 for
 // no records.

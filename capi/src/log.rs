@@ -41,7 +41,7 @@ impl Log for Receiver {
     fn flush(&self) {}
 }
 
-/// Replaces the callback. Waits until no thread is in the old one.
+/// Replaces the callback. Waits until no thread runs the old one.
 pub fn set(level: i32, on_record: Option<OnRecord>) -> Result<(), Failure> {
     let filter = match level {
         0 => LevelFilter::Off,

@@ -16,25 +16,25 @@ Exit status:
   1  unexpected                 6  asked to wait (HTTP 429)
   2  bad input, nothing sent    7  a file, the store or the output
   3  log in or set credentials  8  the API answered 4xx or 5xx
-  4  the server refused, failed, or sent an answer that makes no sense
+  4  the server refused, failed, or sent an answer that cannot be used
 Signal N ends the command with status 128 + N. `batch` sends the other lines after one has failed; its status is that of
 the first line that failed.
 
 Any OAuth 2.0 server can be a service: describe it in $KEYFOB_CONFIG, else ~/.config/keyfob/config.toml (in $XDG_CONFIG_HOME
 if that is set). `docs/configuration.md` lists the keys.
 
-Secrets come from the environment, or from the place that the file names. The secret variables are SPATIAFI_CLIENT_SECRET,
+Secrets come from the environment, or from the place that the configuration file names. The secret variables are SPATIAFI_CLIENT_SECRET,
 SPATIAFI_PASSWORD, SPACEBRING_CLIENT_SECRET, and NAME_CLIENT_SECRET of a configured service NAME. For each one, called X here, set one of
   X         the secret itself
   X_FILE    a file that holds it, and nothing else
   X_FD      the number of an open descriptor to read it from
   X_CMD     a command for `sh -c` that prints it in its first line, within 30 s
 or let systemd provide it as a file in $CREDENTIALS_DIRECTORY, which has the name X in lower case.
-A line end after the secret (LF or CRLF) and a byte order mark before it are dropped.
+keyfob drops a line end after the secret (LF or CRLF) and a byte order mark before it.
 `keyfob <service> status` shows which one is used.
 
-The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring are signed with the client id and
-secret; if SPACEBRING_AUTH is oauth2, with the token of a login. They name the network in SPACEBRING_NETWORK_ID.
+The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring carry the client id and
+secret, or, if SPACEBRING_AUTH is oauth2, the token of a login. They name the network in SPACEBRING_NETWORK_ID.
 
 Examples:
   keyfob spatiafi login
@@ -43,7 +43,7 @@ Examples:
     'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   keyfob spacebring login --scope locations.readonly";
 
-/// OAuth 2.0 access tokens and signed requests for SpatiaFi, Spacebring and any other service.
+/// OAuth 2.0 access tokens and authenticated requests for SpatiaFi, Spacebring and any other service.
 ///
 /// keyfob requests a token when one is needed, keeps it for the next run and renews it before it expires. Results go to
 /// standard output, everything else to standard error.
@@ -64,8 +64,8 @@ pub struct Common {
     /// curl -K), or exec-credential (for kubectl). Format of status, check and services: text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// How long a stored token must still be valid; a new token is used in any case [default: 60; signed requests renew
-    /// tokens by themselves]
+    /// How long a stored token must still be valid. A new token is accepted in any case [default: 60; requests to the API renew tokens by
+    /// themselves]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub min_valid: Option<u64>,
     /// Keeps several logins of one client apart [env KEYFOB_PROFILE; default: default]
@@ -127,7 +127,7 @@ Examples:
   keyfob services
   keyfob services --format json | jq -r '.[].name'")]
     Services,
-    /// Shows all services, each as its own status does
+    /// Shows the status of all services
     #[command(after_help = "\
 The exit status is that of the first service whose status fails, else 0.
 
@@ -150,7 +150,7 @@ Examples:
 enum WithRegistration {
     /// Makes app credentials from a user name and password, and saves them
     ///
-    /// User name and password come from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD, _CMD). On a terminal, keyfob
+    /// The user name and the password come from SPATIAFI_USERNAME and SPATIAFI_PASSWORD (or _FILE, _FD, _CMD). On a terminal, keyfob
     /// asks for those that are not set. The file is that of the official Python client:
     /// ~/.config/spatiafi/app_credentials.json, mode 0600.
     #[command(after_help = "\
@@ -192,17 +192,17 @@ Examples:
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct PersonLogin {
-    /// A scope to ask for; may be repeated [default: that of the configuration; Spacebring: every scope that ends in .readonly]
+    /// A scope to ask for; may be repeated [default: the scope in the configuration; Spacebring: every scope that ends in .readonly]
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
-    /// Logs in with a code on another device, if the service supports that
+    /// Logs in with a code on another device, if the service supports this
     #[arg(long, conflicts_with = "no_browser")]
     pub device: bool,
     /// Allows scopes that the service has not published
     #[arg(long)]
     pub allow_unknown_scope: bool,
-    /// Prints the login URL, and reads the address that the browser shows after the login from standard input; asks again after a wrong
-    /// one. If standard input is /dev/null, waits for a browser on this machine instead
+    /// Prints the login URL, and reads from standard input the address that the browser shows after the login; asks again after a wrong
+    /// address. If standard input is /dev/null, waits for a browser on this machine instead
     #[arg(long)]
     pub no_browser: bool,
     /// Sends no state, for a server that does not give it back: less safe
@@ -221,7 +221,7 @@ pub struct PersonLogin {
 pub enum Action {
     /// Prints a valid access token: the stored one if it is valid long enough, else a new one
     ///
-    /// --format header and curl print the header that requests to the API carry, which can be one of HTTP Basic.
+    /// --format header and curl print the Authorization header of requests to the API, which can be one of HTTP Basic.
     /// For Spacebring, SPACEBRING_AUTH decides: basic (the default) or oauth2. --format env sets NAME_ACCESS_TOKEN, where NAME
     /// is the service. --format exec-credential prints the version that KUBERNETES_EXEC_INFO names: v1 (the default) or v1beta1.
     #[command(after_help = "\
@@ -234,7 +234,7 @@ Examples:
   curl -H @<(keyfob spatiafi token --format header) \\
     'https://api.spatiafi.com/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'")]
     Token,
-    /// Sends a signed GET; prints the body of the answer
+    /// Sends an authenticated GET; prints the body of the answer
     #[command(after_help = "\
 The body goes to standard output whatever the status. 4xx and 5xx end with exit status 8, or with 6 if the server
 asks to wait (HTTP 429, or a Retry-After).
@@ -243,32 +243,32 @@ Examples:
   keyfob spatiafi get '/api/info?item_id=ce-wildfire-risk-static-us-and-canada-v3.0'
   keyfob spacebring get /locations/v1 | jq .locations")]
     Get(Later<Request>),
-    /// Sends a signed POST; prints the body of the answer
+    /// Sends an authenticated POST; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring post /visitors/contacts/v1 --json @contact.json
   echo '{\"contact\":{\"visitor\":{\"name\":\"Me\",\"email\":\"me@example.com\"},\"locationRef\":\"ID\"}}' |
     keyfob spacebring post /visitors/contacts/v1 --json @-")]
     Post(Later<RequestWithBody>),
-    /// Sends a signed PUT; prints the body of the answer
+    /// Sends an authenticated PUT; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring put /visitors/visits/v1/ID --json @visit.json
   keyfob spacebring put /support/tickets/v1/ID/status --json '{\"ticket\":{\"status\":\"solved\"}}'")]
     Put(Later<RequestWithBody>),
-    /// Sends a signed PATCH; prints the body of the answer
+    /// Sends an authenticated PATCH; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring patch /resources/v1/ID --json '{\"resource\":{\"title\":\"Desk\"}}'
   keyfob spacebring patch /plans/v1/ID --data @plan.json --header 'Content-Type: application/json'")]
     Patch(Later<RequestWithBody>),
-    /// Sends a signed DELETE; prints the body of the answer
+    /// Sends an authenticated DELETE; prints the body of the answer
     #[command(after_help = "\
 Examples:
   keyfob spacebring delete /plans/v1/ID
   keyfob spacebring delete /visitors/visits/v1/ID")]
     Delete(Later<RequestWithBody>),
-    /// Sends a signed GET for each line of a file; prints the answers as JSON lines, in the order of the lines
+    /// Sends an authenticated GET for each line of a file; prints the answers as JSON lines, in the order of the lines
     #[command(after_help = "\
 Each line of FILE is a path or URL; empty lines are skipped. Each answer is one line:
   {\"line\":1,\"status\":200,\"body\":{\"a\":1}}           a body that is JSON
@@ -278,7 +278,7 @@ Each line of FILE is a path or URL; empty lines are skipped. Each answer is one 
   {\"line\":5,\"kind\":\"timeout\",\"error\":\"…\"}         no answer
 A body may have up to 16 MiB; a longer one is an error of its line. If --memory has no space for an answer, keyfob sends the
 request again when there is space.
-The exit status is that of the first line that failed, else 0. The other lines are sent all the same, even after a line
+The exit status is that of the first line that failed, else 0. The other lines are sent too, even after a line
 that is no path of the API (status 2). An error that needs a login or credentials ends the run.
 Ctrl-C ends the run within a second and leaves whole lines, after which --resume continues. Lines that failed count as done
 and are not sent again; the exit status is that of the first failed line in the whole output. To repeat failed lines, take
@@ -309,7 +309,7 @@ Examples:
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]
         command: Vec<std::ffi::OsString>,
     },
-    /// Removes the stored tokens and the answers kept beside them; app credentials stay
+    /// Removes the stored tokens and the unusable answers beside them; app credentials stay
     #[command(after_help = "\
 Examples:
   keyfob spatiafi logout
@@ -319,10 +319,10 @@ Examples:
         #[arg(long)]
         credentials: bool,
     },
-    /// Checks everything that requests need, with a line for each, and says what to do; shows no secret
+    /// Checks everything that requests need, prints a line for each, and says what to do; shows no secret
     ///
     /// The lines are: configuration, secrets, file modes, store, proxy, DNS, TCP, TLS, server clock, metadata, token. Each is ok, failed or
-    /// skipped. Sends a GET / without credentials to the API and to the authorization server, and obtains a token if none is stored.
+    /// skipped. keyfob sends GET / without credentials to the API and to the authorization server, and obtains a token if none is stored.
     #[command(after_help = "\
 The exit status is that of the first line that failed, else 0.
 
@@ -347,15 +347,15 @@ Examples:
         #[arg(value_name = "OPERATION")]
         operation: String,
     },
-    /// Asks the server about the stored token; prints what it says as JSON, without the token
+    /// Asks the server about the stored token; prints the answer as JSON, without the token
     ///
-    /// The members are those of RFC 7662. Needs an introspection URL, or an issuer that publishes one. Nothing is renewed.
+    /// RFC 7662 defines the members. The service needs an introspection URL, or an issuer that publishes one. keyfob renews nothing.
     #[command(after_help = "\
 Examples:
   keyfob acme introspect
   keyfob acme introspect | jq -e .active")]
     Introspect,
-    /// Shows the expiry of the stored token, file modes, and the place that each secret would come from; shows no secret
+    /// Shows the expiry of the stored token, file modes, and the source of each secret; shows no secret
     #[command(after_help = "\
 Examples:
   keyfob spatiafi status

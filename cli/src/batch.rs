@@ -1,7 +1,7 @@
-//! `keyfob <service> batch`: a signed GET for each line, answers in order, in bounded memory.
+//! `keyfob <service> batch`: an authenticated GET for each line, answers in order, in bounded memory.
 //!
-//! The main thread holds no secret and waits for nothing but the end. So it notices a signal and can end the process, whatever another
-//! thread waits for.
+//! The main thread holds no secret, and waits only for the end of the batch. So it notices a signal and can end the process, even if
+//! another thread hangs.
 
 mod answer;
 mod body;

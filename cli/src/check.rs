@@ -141,7 +141,7 @@ pub fn run(client: &Client, is_offline: bool) -> Result<(), Failure> {
 /// The checks after [`STAGES`] that the answers of the servers decide.
 const LAST: [&str; 2] = ["server clock", "metadata"];
 
-const NO_TOKENS: &str = "none is needed: requests are signed with HTTP Basic";
+const NO_TOKENS: &str = "none is needed: requests use HTTP Basic";
 
 /// The service without its secrets, and the places that its requests go to.
 struct Shape {
@@ -341,7 +341,7 @@ fn connections(client: &Client, shape: &Shape, is_offline: bool, report: &mut Re
 /// Sends a GET without credentials. Returns the date of the answer, or the stage that failed.
 fn ask(client: &Client, transport: &Transport, origin: &str) -> Result<Option<SystemTime>, (usize, Failure)> {
     let agent = || {
-        // The credentials are for an origin that is not asked.
+        // The agent's credentials are for an origin that this request does not go to.
         let nobody = Auth::Basic(Basic::new("-", "-")?);
         let builder = AgentBuilder::new(transport.clone(), nobody);
         let builder = client.settings.tune(builder.origin("https://keyfob.invalid").allow_other_origins());

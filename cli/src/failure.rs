@@ -12,7 +12,7 @@ pub enum Failure {
     Error { kind: Option<ErrorKind>, text: String },
     /// Reported already, so only the status is left.
     Reported(u8),
-    /// The reader of the output has closed it: nothing is printed.
+    /// The reader of the output has closed it. No failure is printed.
     BrokenPipe,
     /// The command ends because of this signal.
     #[cfg(unix)]

@@ -21,7 +21,7 @@ const MOST: usize = 128 * 1024;
 /// How long to wait for another process that holds the lock of the record.
 const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The user name beside a token. Servers that take a token for a password ignore it, or expect this one.
+/// The user name that goes with a token. Servers that accept a token as a password ignore it, or expect this one.
 const USERNAME: &str = "oauth2";
 
 /// What git asks for, or reports.

@@ -55,7 +55,7 @@ pub fn run(client: &Client, credentials: bool) -> Result<(), Failure> {
 fn remove_tokens(client: &Client) -> Result<(), Failure> {
     let Some(name) = client.record_name()? else {
         say(if client.known.configured_grant() == Some("basic") {
-            "there are no tokens: requests are signed with HTTP Basic, which needs none"
+            "there are no tokens: requests use HTTP Basic, which needs none"
         } else {
             "there is no client id, so no tokens can be its"
         });

@@ -1,4 +1,4 @@
-//! The `keyfob` command: tokens and signed requests for cron jobs, shell scripts and people.
+//! The `keyfob` command: tokens and authenticated requests for cron jobs, shell scripts and people.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -34,7 +34,7 @@ impl Client {
         self.service(Way::Tokens, |builder| builder)
     }
 
-    /// Returns the service that signs requests to the API, in the way that the environment chooses.
+    /// Returns the service that authenticates requests to the API, in the way that the environment chooses.
     pub fn service_of_requests(&self) -> Result<Service, Failure> {
         let service = self.service(Way::Requests, |builder| builder)?;
         if needs_login(&service) {
@@ -190,7 +190,7 @@ impl Client {
         Ok(self.record_name_of(&id)?.map(|name| (id, name)))
     }
 
-    /// Returns how requests are signed, for `status`.
+    /// Returns how requests are authenticated, for `status`.
     pub fn signs_with(&self) -> Result<&'static str, Failure> {
         let http = self.settings.http.clone();
         let builder = self.known.builder(Way::Requests, Credentials::Without("-"), http)?;

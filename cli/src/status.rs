@@ -1,4 +1,4 @@
-//! `keyfob <service> status` and `keyfob status`: what is stored and where secrets would come from. Nothing is sent, no secret is shown.
+//! `keyfob <service> status` and `keyfob status`: what is stored, and the source of each secret. Nothing is sent, no secret is shown.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -88,7 +88,7 @@ pub fn run(client: &Client) -> Result<(), Failure> {
     failures.into_iter().next().map_or(Ok(()), Err)
 }
 
-/// Shows all services. A failure of one keeps no other from being shown.
+/// Shows all services, even after one of them failed.
 pub fn run_all(settings: Settings) -> Result<(), Failure> {
     catalog::check()?;
     let is_json = settings.format == Some(Format::Json);

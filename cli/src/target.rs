@@ -8,7 +8,7 @@ use crate::failure::Failure;
 /// The longest URL that `http` accepts.
 const MOST: usize = 65_534;
 
-/// Which bytes a URL may have. `http` accepts some more, and servers disagree on their meaning.
+/// The bytes that a URL may have. `http` accepts a few more, but servers disagree on their meaning.
 static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = b'!';
@@ -90,7 +90,7 @@ impl Target {
         }
         if uri.authority().map(Authority::as_str).is_some_and(|authority| authority.contains('@')) {
             return Err(Failure::invalid(
-                "the URL has a user name in it ('@'): remove it, the request is signed without",
+                "the URL has a user name in it ('@'): remove it, because keyfob sends the credentials itself",
             ));
         }
         if !self.origin.is_of(&uri) {

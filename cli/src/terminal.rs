@@ -81,8 +81,8 @@ pub enum Typed {
     Late,
 }
 
-/// Calls `read` with standard input. A terminal hands over each byte as it arrives meanwhile. However that ends, its settings are
-/// restored.
+/// Calls `read` with standard input. During the call, a terminal passes on each byte as it arrives. Its settings are restored even if
+/// `read` fails.
 #[cfg(unix)]
 pub fn with_input<T>(
     is_shown: bool,

@@ -64,11 +64,7 @@ fn introspection_shows_what_the_server_says_without_the_token() {
         "config.toml:1: introspection_url: is missing; write it, or name the issuer",
     );
     home.section(&format!("{section}\ngrant = \"basic\""));
-    fails(
-        &home.run("acme introspect"),
-        2,
-        "the service `acme` has no token: its requests are signed with HTTP Basic",
-    );
+    fails(&home.run("acme introspect"), 2, "the service `acme` has no token: its requests use HTTP Basic");
     fails(
         &home.run("spatiafi introspect"),
         2,
@@ -489,7 +485,7 @@ fn grant_without_a_login_refuses_it() {
         fails(&home.run(words), 2, &needless("basic"));
     }
     let output = home.run("acme logout");
-    let said = "keyfob: there are no tokens: requests are signed with HTTP Basic, which needs none\n";
+    let said = "keyfob: there are no tokens: requests use HTTP Basic, which needs none\n";
     assert_eq!((output.status.code(), out(&output), err(&output)), (Some(0), "", said));
     assert!(succeeds(&home.run("acme token --format header")).starts_with("Authorization: Basic "));
     for words in ["acme token", "acme token --format json", "acme login", "acme revoke", "acme exec -- true"]

@@ -501,7 +501,7 @@ fn check_of_a_service_with_http_basic_needs_no_token() {
     let output = services.run("spacebring check");
     let found = lines(&output);
     assert_eq!(output.status.code(), Some(0), "{}", out(&output));
-    assert_eq!(found[3].1, "none is needed: requests are signed with HTTP Basic");
+    assert_eq!(found[3].1, "none is needed: requests use HTTP Basic");
     assert_eq!(found[7].1, "none is needed: plain http on this machine");
     assert_eq!(found[9].1, "none is needed: the URLs are given");
     assert_eq!(found[10].1, found[3].1);

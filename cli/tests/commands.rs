@@ -734,7 +734,10 @@ fn help_describes_every_command() {
         ("spatiafi batch", "count as done"),
         ("spatiafi batch", "The other lines are sent"),
         ("spatiafi token", "a new token is used in any case"),
-        ("", "OAuth 2.0 access tokens and signed requests for SpatiaFi, Spacebring and any other service"),
+        (
+            "",
+            "OAuth 2.0 access tokens and authenticated requests for SpatiaFi, Spacebring and any other service",
+        ),
     ] {
         for help in ["--help", "-h"] {
             let output = bare(home.path()).args(words.split_whitespace()).arg(help).output().unwrap();

@@ -171,7 +171,7 @@ fn service_with_http_basic_has_header_and_curl_and_no_token() {
     assert_eq!(succeeds(&home.run("acme token --format curl")), format!("header = \"{basic}\"\n"));
     for format in ["text", "json", "env", "exec-credential"] {
         let output = home.run(&format!("acme token --format {format}"));
-        fails(&output, 2, "the service `acme` has no token: its requests are signed with HTTP Basic");
+        fails(&output, 2, "the service `acme` has no token: its requests use HTTP Basic");
     }
     assert_eq!(home.acme.total(), 0);
 }

@@ -14,9 +14,9 @@ pub enum Endpoint {
     Info,
     /// SpatiaFi's step 4: `GET /api/point/LON,LAT`.
     Point,
-    /// SpatiaFi's `/api/echo`: returns the signed request as it arrived. Not part of the real service.
+    /// SpatiaFi's `/api/echo`: returns the authenticated request as it arrived. Not part of the real service.
     Echo,
-    /// SpatiaFi's `/api/status/CODE`: answers a signed request with that status. Not part of the real service.
+    /// SpatiaFi's `/api/status/CODE`: answers an authenticated request with that status. Not part of the real service.
     Status,
     /// Spacebring's `GET /oauth2/authorize` and Acme's `GET /acme/authorize`: show the log-in page.
     Authorize,

@@ -14,7 +14,7 @@ use crate::token::Token;
 use crate::transport::endpoint::Origin;
 use crate::transport::retry::Repeat;
 
-/// The parameter that this flow itself sends, beside those of every token request.
+/// The parameter that this flow itself sends, in addition to those of every token request.
 pub(super) const RESERVED: [&str; 1] = ["device_code"];
 
 /// The time that each `slow_down` adds to all later pauses (RFC 8628 3.5).

@@ -65,7 +65,7 @@ pub(super) struct Exchange<'a> {
     pub(super) advice: Advice,
     /// The flow's own parameters, after `grant_type`.
     pub(super) own: &'a [(&'static str, &'a [u8])],
-    /// The names that the flow itself sends, here or elsewhere, beside `grant_type` and `scope`.
+    /// The names that the flow itself sends, here or elsewhere, in addition to `grant_type` and `scope`.
     pub(super) reserved: &'a [&'a str],
 }
 

@@ -53,7 +53,7 @@ struct OneTime {
     is_used: bool,
 }
 
-/// What came in place of a callback.
+/// The unusable requests that came in place of a callback.
 #[derive(Default)]
 pub(crate) struct Missed {
     pub(crate) unrelated: Option<UnrelatedCallback>,

@@ -18,9 +18,9 @@ impl CachingSource {
     /// obtaining a token, this waits for that thread, for no longer than the time-out of the [`Transport`](crate::Transport).
     ///
     /// # Errors
-    /// The store's error, if the token could not be saved. The source keeps the token in memory and uses it all the same, so the person
-    /// does not have to log in again in this run. Each renewal tries to save again, and [`warning`](Self::warning) repeats the error until
-    /// that succeeds.
+    /// The store's error, if the token could not be saved. The source still keeps the token in memory and uses it, so the person does not
+    /// have to log in again in this run. Each renewal tries to save again, and [`warning`](Self::warning) repeats the error until that
+    /// succeeds.
     ///
     /// [`Timeout`](ErrorKind::Timeout) if another thread was still obtaining a token, and [`InvalidInput`](ErrorKind::InvalidInput) in a
     /// callback of this source. After these two errors, nothing has changed.

@@ -1,4 +1,4 @@
-//! Reads the certificates in a CA file: PEM (RFC 7468) as programs write it, with other content beside the certificates.
+//! Reads the certificates in a CA file: PEM (RFC 7468) as programs write it, with other content between the certificates.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// Calls `keep` with the DER of each certificate that can vouch for a server, and returns the results. Skips blocks of another kind, such
-/// as keys. The error text completes "the CA file …".
+/// Calls `keep` with the DER of each certificate that can be an authority of a server, and returns the results. Skips blocks of another
+/// kind, such as keys. The error text completes "the CA file …".
 pub(crate) fn certificates<T>(file: &[u8], keep: impl Fn(&[u8]) -> T) -> Result<Vec<T>, String> {
     if let Some(what) = no_text(file) {
         return Err(what.to_owned());

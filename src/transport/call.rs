@@ -100,7 +100,7 @@ impl Answer {
         }
     }
 
-    /// Whether this failure carries a token all the same.
+    /// Whether this failure carries a token nevertheless.
     pub(super) fn has_token(&self) -> bool {
         !self.is_success() && TokenAnswer::parse(&self.body).is_some_and(|answer| answer.has_token())
     }

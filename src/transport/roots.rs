@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The certificate authorities that are trusted to vouch for a server.
+/// The certificate authorities that keyfob trusts for the certificates of servers.
 ///
 /// ```
 /// use keyfob::{Roots, Transport};

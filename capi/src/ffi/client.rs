@@ -324,7 +324,7 @@ pub unsafe extern "C" fn keyfob_access_token(
 /// `used`: the value of the `Authorization` header, or the access token, that was refused. A newer
 /// token is not affected. NULL and 0 stand for the current token.
 ///
-/// Blocks for at most the timeout, if nobody had logged in and another thread obtains a token.
+/// Blocks only if nobody had logged in and another thread obtains a token: for at most the timeout.
 ///
 /// Also returns:
 ///   KEYFOB_INVALID_INPUT   the text cannot be a token, or the service has HTTP Basic
@@ -365,7 +365,7 @@ pub unsafe extern "C" fn keyfob_refresh(
     )
 }
 
-/// Makes one signed request, for programs without an HTTP library. Contacts the server.
+/// Makes one authenticated request, for programs without an HTTP library. Contacts the server.
 ///
 /// The function obtains a token if needed, and replaces a refused token once. After 429 it waits as
 /// long as the server asks, and repeats the request. After 502, 503, 504 and failed connections it
@@ -375,16 +375,16 @@ pub unsafe extern "C" fn keyfob_refresh(
 ///
 /// `method`: such as "GET" or "POST", in upper case.
 /// `path_or_url`: a whole URL of the API, or a path from "/" on, which is appended to the first
-/// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. So
-/// is a URL whose origin no `api_url` has. Nothing has been sent then.
+/// `api_url`. The caller percent-encodes it: a space or a character that is not ASCII is refused. A
+/// URL is refused if no `api_url` has its origin. A refused request is not sent.
 /// `body`: NULL for none. A body may be of any length and hold any bytes. A request whose body is
 /// longer than 64 KiB is not repeated.
 /// `content_type`: such as "application/json". NULL and 0, or "", for none.
 /// `on_body`: called with each piece of the answer's body, and with `user`, on the calling thread.
 /// If the call fails within the body, `on_body` has received the pieces before the failure.
-/// `*http_status`: the status of the answer. Any status is then a success, and `on_body` receives
-/// its body. If `http_status` is NULL, only 2xx is a success. After any other status the call fails,
-/// `keyfob_error` holds the status, and `on_body` is not called.
+/// `*http_status`: the status of the answer. If `http_status` is not NULL, every status is a
+/// success, and `on_body` receives the body. If `http_status` is NULL, only 2xx is a success. After
+/// any other status the call fails, `keyfob_error` holds the status, and `on_body` is not called.
 ///
 /// Blocks for at most the time of the option `request_timeout_ms`.
 ///
@@ -507,10 +507,10 @@ pub unsafe extern "C" fn keyfob_headers(
     )
 }
 
-/// Asks the server about the access token (RFC 7662), and writes the answer as JSON: `active`, and
-/// those of `scope`, `client_id`, `username`, `token_type`, `exp`, `iat`, `nbf`, `sub`, `aud` and
-/// `iss` that the server names. The JSON does not contain the token. The token is not renewed. Each
-/// call contacts the server.
+/// Asks the server about the access token (RFC 7662), and writes the answer as JSON: `active` and,
+/// if the server names them, `scope`, `client_id`, `username`, `token_type`, `exp`, `iat`, `nbf`,
+/// `sub`, `aud` and `iss`. The JSON does not contain the token. The token is not renewed. Each call
+/// contacts the server.
 ///
 /// Also returns:
 ///   KEYFOB_INVALID_INPUT   the service has no introspection endpoint, or has HTTP Basic
@@ -535,8 +535,8 @@ pub unsafe extern "C" fn keyfob_introspect(
 /// removes them from the client and the store. If the service needs a login, a person has to log in
 /// again afterwards. Contacts the server.
 ///
-/// Blocks for at most twice the timeout. After a failure the tokens may still be valid, except after
-/// KEYFOB_STORE for a client that had a token.
+/// Blocks for at most twice the timeout. After a failure the tokens may still be valid. There is
+/// one exception: if a client had a token and the status is KEYFOB_STORE, the tokens are revoked.
 ///
 /// Also returns:
 ///   KEYFOB_INVALID_INPUT   the service has no revocation endpoint, or has HTTP Basic

@@ -20,7 +20,7 @@ pub type keyfob_log_fn =
 
 /// Sets the callback for the log records of all clients of this process: requests for tokens,
 /// renewals, repeats, corrections of the clock, and tokens that could not be saved. Replaces the
-/// callback that was set before. Waits until no thread is in that one.
+/// callback that was set before. Waits until no thread runs the earlier callback.
 ///
 /// `level`: the highest level that the callback receives, from 1 (errors) to 4 (debugging); 0 for
 /// no records.

@@ -146,9 +146,9 @@ pub unsafe extern "C" fn keyfob_login_verification_uri(
 }
 
 /// Waits until the person has logged in, and gives the tokens to the client that started the login.
-/// Contacts the server. A login with a browser shows the result there, and rejects requests to the
-/// port that do not belong to this login. A device login asks the server again and again, never
-/// sooner than the server allows.
+/// Contacts the server. A login with a browser shows the result in the browser, and rejects
+/// requests to the port that do not belong to this login. A device login asks the server again and
+/// again, never sooner than the server allows.
 ///
 /// If there is a store, the tokens are saved; `keyfob_warning` reports a failure to save them. The
 /// callback of `keyfob_options_set_on_renewed` is called. If the store has no space for tokens, the
@@ -243,9 +243,9 @@ pub unsafe extern "C" fn keyfob_login_free(login: *mut keyfob_login) {
     unsafe { end(login) }
 }
 
-/// Gives the client the tokens of an earlier login, as the callback of
-/// `keyfob_options_set_on_renewed` received them last. If there is a store, they are saved there
-/// too, and `keyfob_warning` reports a failure to save them.
+/// Gives the client the tokens of an earlier login: those that the callback of
+/// `keyfob_options_set_on_renewed` received last. If there is a store, they are saved there too,
+/// and `keyfob_warning` reports a failure to save them.
 ///
 /// `token`: `access_token` and `obtained_at` are required: NULL, 0 and times before 1970 are refused.
 /// A token without `refresh_token` cannot be renewed.

@@ -130,9 +130,9 @@ pub unsafe extern "C" fn keyfob_options_free(options: *mut keyfob_options) {
 ///   `127.0.0.1`, `[::1]` or `localhost`, `keyfob_login_wait` can receive the callback; port 0
 ///   stands for any free port. Default: `http://127.0.0.1:8765/callback`.
 /// - `parameters.NAME`: a further parameter of token requests. `parameter_files.NAME`: a file that
-///   holds such a parameter, and is read for each request.
+///   holds such a parameter. It is read again for each request.
 /// - `headers.NAME`: a header of requests to the API. `header_files.NAME`: a file that holds such a
-///   header, and is read when the client is made.
+///   header. It is read when the client is made.
 /// - `client_cert_file`, `client_key_file`: a TLS client certificate and its key, in PEM.
 /// - `without`: a parameter that logins leave out, for servers that refuse it: `state` (then PKCE
 ///   alone protects the login), `pkce` (RFC 7636) or `redirect_uri_in_exchange`. Each further call

@@ -65,7 +65,7 @@ pub fn close_all(numbers: &[i32], files: &[PathBuf], warn: &dyn Fn(&str)) -> Sta
             why(error)
         ));
     }
-    // Where descriptors cannot be listed, the named ones are closed all the same.
+    // Even where descriptors cannot be listed, the named ones are closed.
     for number in open.unwrap_or_default().into_iter().chain(numbers.iter().copied()) {
         let name = named(number);
         let is_named = numbers.contains(&number);

@@ -257,8 +257,7 @@ impl KnownService<'_> {
         }
         let line = self.section.map_or(0, |section| section.line);
         if self.configured_grant() == Some("basic") {
-            let text =
-                format!("the service `{}` has no token: its requests are signed with HTTP Basic", self.name);
+            let text = format!("the service `{}` has no token: its requests use HTTP Basic", self.name);
             return Err(Problem::invalid(text));
         }
         if self.text("issuer")?.is_some() || self.text(key)?.is_some() {

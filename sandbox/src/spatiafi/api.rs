@@ -128,7 +128,7 @@ fn coordinates(text: &str) -> Option<(f64, f64)> {
     Some((in_range(lon, 180.0)?, in_range(lat, 90.0)?))
 }
 
-/// Returns the received request, for tests of signed requests with bodies.
+/// Returns the received request, for tests of authenticated requests with bodies.
 fn echo(request: &Request<'_>) -> Answer {
     let header = |name| request.header(name).ok().flatten().map_or(Value::Null, Value::from);
     let echo = json!({

@@ -45,7 +45,7 @@ pub struct Pages<T = Value> {
     position: Position,
     ended: bool,
     count: u64,
-    /// An earlier token, replaced after each doubling of `count`. That is enough to notice any cycle (Brent's method).
+    /// An earlier token, replaced after each doubling of `count`. This is enough to notice any cycle (Brent's method).
     seen: Option<String>,
     page: PhantomData<fn() -> T>,
 }

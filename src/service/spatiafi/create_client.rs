@@ -82,7 +82,7 @@ impl CreateClient {
         let credentials = AppCredentials::from_json(answer.body.expose());
         if !answer.is_success() {
             let error = answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref());
-            // The server has made a client all the same.
+            // The server has made a client nevertheless.
             if credentials.is_ok() {
                 let _ = save(answer.body.expose());
             }
