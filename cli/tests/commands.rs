@@ -733,7 +733,7 @@ fn help_describes_every_command() {
         ("spatiafi exec", " exec [OPTIONS] -- <CMD>..."),
         ("spatiafi batch", "count as done"),
         ("spatiafi batch", "The other lines are sent"),
-        ("spatiafi token", "a new token is used in any case"),
+        ("spatiafi token", "A new token is accepted in any case"),
         (
             "",
             "OAuth 2.0 access tokens and authenticated requests for SpatiaFi, Spacebring and any other service",
