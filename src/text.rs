@@ -100,7 +100,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Returns the items in order. For a few: the sorts of the standard library take 7 KB for each type of item.
+/// Returns the items in order. Meant for short lists: the standard library's sort adds 7 KB for each type of item.
 pub(crate) fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut sorted = Vec::new();
     for item in items {

@@ -79,7 +79,7 @@ impl Description {
         for line in text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()) {
             let (key, value) = line.split_at(line.iter().position(|byte| *byte == b'=')?);
             let value = &value[1..];
-            // git sends none (`credential.protectProtocol`), because some programs take it for the end of a line.
+            // git sends none (`credential.protectProtocol`), because some programs treat it as the end of a line.
             if value.contains(&b'\r') {
                 return None;
             }

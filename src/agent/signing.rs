@@ -249,8 +249,8 @@ impl Tries for Call<'_> {
     }
 
     fn set_aside(&mut self, answer: Response<Body>) -> Option<Response<Body>> {
-        // The body is gone after this. So the answer is of use only where its status becomes an error. A refusal of a token that was
-        // replaced since is of no use either.
+        // The body cannot be read again after this. So the answer is returned only if its status becomes an error. A refusal of a token
+        // that has been replaced since is not returned.
         let is_refusal = matches!(answer.status().as_u16(), 401 | 403);
         Some(drain(answer)).filter(|_| self.signing.status_as_error && !is_refusal)
     }

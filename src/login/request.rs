@@ -109,7 +109,7 @@ impl Head {
 }
 
 /// The host and the target in the request line of a `GET` (RFC 9112 3), and whether the version is one without persistent connections.
-/// A browser sends the whole URL if it takes this program for a proxy.
+/// A browser sends the whole URL if it uses this program as a proxy.
 fn target(line: &[u8]) -> Result<(Option<Secret>, Secret, bool), &'static str> {
     let words: Vec<_> = line.split(|&b| b == b' ').collect();
     let [method, target, version] = words[..] else { return Err(BAD) };
@@ -135,7 +135,7 @@ pub(crate) struct Request {
     host: Secret,
     /// Whether the browser fetches the page before a person opens it. It asks again when they do.
     pub(super) is_prefetch: bool,
-    /// Whether the browser will not use the connection again (RFC 9112 9.3). HTTP/1.0 with `keep-alive` counts as such too.
+    /// Whether the browser will not use the connection again (RFC 9112 9.3). HTTP/1.0 with `keep-alive` also counts as such.
     pub(super) closes: bool,
 }
 

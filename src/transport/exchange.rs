@@ -210,7 +210,7 @@ impl Tries for ExchangeTries<'_> {
     }
 
     fn wait_after(&mut self, outcome: &Result<Answer, Failure>) -> Result<Option<Duration>, Failure> {
-        // A server that has issued a token may take the same request for theft.
+        // A server that has issued a token may treat the same request as theft.
         if self.call.comes_once && outcome.as_ref().is_ok_and(Answer::has_token) {
             return Ok(None);
         }

@@ -23,7 +23,7 @@ pub(crate) struct TokenAnswer {
     client_secret: Option<Text>,
     /// The earlier values of members that occur twice.
     replaced: Vec<Text>,
-    /// Whether the token has another type than Bearer. An absent type counts as Bearer, as most clients take it.
+    /// Whether the token has another type than Bearer. An absent type counts as Bearer, as in most clients.
     is_other_type: bool,
     expires_in: Loose,
     expires_at: Loose,
