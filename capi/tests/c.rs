@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use keyfob_sandbox::{AcmeSandbox, Endpoint, Fault, Sandbox, SpacebringSandbox};
 use support::servers::{Recorder, Tunnel};
-use support::{Flavor, Program, header, library, other_library};
+use support::{Flavor, Program, header, library, other_library, panicking, succeeds};
 
 /// A program of `tests/c`, and the function that runs it.
 type Topic = (&'static str, fn(&Program));
@@ -362,6 +362,12 @@ fn another_static_library_of_rust_can_be_linked() {
 #[cfg(target_os = "linux")]
 fn library_without_its_allocator_can_be_linked_beside_another_of_rust() {
     beside_other_rust(Flavor::Panics);
+    // keyfob does not call these. A system that lacks one of them could not link a program otherwise.
+    let needed = succeeds(Command::new("nm").arg("-u").arg(&panicking().archive));
+    for name in ["daemon", "mkfifo", "signalfd"] {
+        assert!(!needed.lines().any(|line| line.trim() == format!("U {name}")), "{name}");
+    }
+    assert!(needed.contains("U connect"), "{needed}");
 }
 
 #[test]
@@ -441,7 +447,7 @@ fn make_installs_and_uninstalls_the_library() {
         command
             .arg(format!("DESTDIR={}", folder.path().display()))
             .env("CARGO_TARGET_DIR", support::target());
-        support::succeeds(&mut command);
+        succeeds(&mut command);
     };
     make("install");
     let root = folder.path().join("opt/keyfob");
@@ -449,7 +455,7 @@ fn make_installs_and_uninstalls_the_library() {
         let mut command = Command::new("pkg-config");
         command.args(arguments).arg("keyfob").env("PKG_CONFIG_PATH", root.join("lib/pkgconfig"));
         command.env("PKG_CONFIG_SYSROOT_DIR", folder.path());
-        support::succeeds(&mut command).trim().to_owned()
+        succeeds(&mut command).trim().to_owned()
     };
     assert_eq!(pkg_config(&["--modversion"]), env!("CARGO_PKG_VERSION"));
     assert_eq!(
@@ -460,10 +466,10 @@ fn make_installs_and_uninstalls_the_library() {
     let program = folder.path().join("get");
     let flags = pkg_config(&["--cflags", "--libs"]);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/get.c");
-    support::succeeds(Command::new("cc").arg(source).arg("-o").arg(&program).args(flags.split(' ')));
+    succeeds(Command::new("cc").arg(source).arg("-o").arg(&program).args(flags.split(' ')));
     let mut command = Command::new(&program);
     command.env_clear().envs(sandbox.env()).env("LD_LIBRARY_PATH", root.join("lib"));
-    let output = support::succeeds(command.env("KEYFOB_STORE", folder.path().join("store")));
+    let output = succeeds(command.env("KEYFOB_STORE", folder.path().join("store")));
     assert!(output.contains("ce-wildfire-risk"), "{output}");
     // The installed archive works beside another static library of Rust code.
     let (beside, other) = (folder.path().join("beside"), other_library());
@@ -471,10 +477,10 @@ fn make_installs_and_uninstalls_the_library() {
     let mut cc = Command::new("cc");
     cc.arg(source).arg("-o").arg(&beside).args(pkg_config(&["--cflags"]).split(' '));
     cc.arg(root.join("lib/libkeyfob.a")).arg(&other).args(&library().native);
-    support::succeeds(&mut cc);
+    succeeds(&mut cc);
     let mut command = Command::new(&beside);
     command.env_clear().envs(sandbox.env()).env("OTHER_STORE", folder.path().join("store"));
-    support::succeeds(command.env("HOME", folder.path()));
+    succeeds(command.env("HOME", folder.path()));
     fs::remove_file(other).expect("it is there");
     make("uninstall");
     let left = fs::read_dir(root.join("lib")).expect("the folder").count();

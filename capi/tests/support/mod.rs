@@ -28,7 +28,7 @@ pub fn library() -> &'static Library {
 
 /// The library without its allocator and with a function that panics, in a profile that inherits the panic
 /// strategy. It has its own target folder, so that the two builds do not replace each other.
-fn panicking() -> &'static Library {
+pub fn panicking() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     let inherits =
         ["--config", "profile.capi-panics.inherits='capi'", "--config", "profile.capi-panics.lto='off'"];
