@@ -14,7 +14,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! ureq is re-exported as `keyfob::ureq`, so a program needs no dependency on it.
+//! ureq is re-exported as `keyfob::ureq`, so a program needs no dependency on it. An [`Error`] is made from the errors of ureq only. A
+//! function that also reads files or standard input can return `Box<dyn std::error::Error>`.
 //!
 //! For any other service, give its issuer (the URL that names its authorization server) or the URLs of its endpoints:
 //!

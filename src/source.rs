@@ -94,7 +94,7 @@ impl CachingSource {
         Self(Arc::new(Shared::new(transport, Arc::new(grant))))
     }
 
-    /// Keeps tokens in a store too, so that the next process finds them. Default: memory only.
+    /// Keeps tokens in a store too, so that the next process finds them. [`RecordName`] has an example. Default: memory only.
     pub fn with_store(mut self, store: Arc<dyn TokenStore>, name: RecordName) -> Self {
         self.settings().stored = Some((store, name));
         self

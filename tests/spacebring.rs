@@ -178,6 +178,7 @@ fn callback_of_another_login_causes_no_request() {
                            URLs if this repeats";
     const NONE: &str = "the callback has no `state`, so it may be cut or forged";
     const OTHER: &str = "the callback's `state` is not that of this login, or is cut";
+    const START: &str = "this is the URL that begins the login, not its callback";
     let server = tokens();
     let flow = partner(&server);
     let other = parameter(flow.start_login_for("a").unwrap().url(), "state").to_owned();
@@ -197,6 +198,8 @@ fn callback_of_another_login_causes_no_request() {
         ("&code=%ff", ErrorKind::Protocol, "the callback's `code` is not UTF-8", REPEATS),
         ("&code=x&error=y", ErrorKind::Protocol, "the callback has both `code` and `error`", REPEATS),
         ("&", ErrorKind::Protocol, "the callback has neither `code` nor `error`", REPEATS),
+        ("&response_type=code&client_id=x", ErrorKind::Protocol, START, PASTE),
+        ("response_type=code&client_id=x", ErrorKind::Protocol, START, PASTE),
         ("&code=x&code=y", ErrorKind::Protocol, "the callback's `code` comes more than once", REPEATS),
         (
             "&error=access_denied",
@@ -225,7 +228,10 @@ fn callback_of_another_login_causes_no_request() {
             "https://app.example/callback".to_owned(),
             "the callback URL has no query ('?'); paste the whole address that the browser shows after the login",
         ),
-        (String::new(), "the callback URL is empty"),
+        (
+            " \n".to_owned(),
+            "the callback URL is empty; paste the whole address that the browser shows after the login",
+        ),
         ("?state=a\nb".to_owned(), "the callback URL holds a control character at byte 8: remove it"),
         (
             format!("?state={}", "a".repeat(1 << 20)),

@@ -21,10 +21,18 @@ Signal N ends the command with status 128 + N. `batch` sends the other lines aft
 the first line that failed.
 
 Any OAuth 2.0 server can be a service: describe it in $KEYFOB_CONFIG, else ~/.config/keyfob/config.toml (in $XDG_CONFIG_HOME
-if that is set). `docs/configuration.md` lists the keys.
+if that is set):
+  [service.acme]
+  issuer = \"https://login.example.com\"
+  api_url = \"https://api.example.com\"
+  client_id = \"my-client\"
+  grant = \"client_credentials\"
+  client_secret_file = \"acme-secret\"
+Then `keyfob acme get /things` sends a request. For logins of persons, the grant is authorization_code or device_code. `docs/configuration.md`
+lists the keys.
 
-Secrets come from the environment, or from the place that the configuration file names. The secret variables are SPATIAFI_CLIENT_SECRET,
-SPATIAFI_PASSWORD, SPACEBRING_CLIENT_SECRET, and NAME_CLIENT_SECRET of a configured service NAME. For each one, called X here, set one of
+Secrets come from the environment, or from the place that the configuration file names. The secret variables are NAME_CLIENT_SECRET
+of each service, such as SPATIAFI_CLIENT_SECRET, and SPATIAFI_PASSWORD. For each one, called X here, set one of
   X         the secret itself
   X_FILE    a file that holds it, and nothing else
   X_FD      the number of an open descriptor to read it from
@@ -33,8 +41,8 @@ or let systemd provide it as a file in $CREDENTIALS_DIRECTORY, which has the nam
 keyfob drops a line end after the secret (LF or CRLF) and a byte order mark before it.
 `keyfob <service> status` shows which one is used.
 
-The client id is in SPATIAFI_CLIENT_ID or SPACEBRING_CLIENT_ID. Requests to Spacebring carry the client id and
-secret, or, if SPACEBRING_AUTH is oauth2, the token of a login. They name the network in SPACEBRING_NETWORK_ID.
+The client id is in NAME_CLIENT_ID, such as SPATIAFI_CLIENT_ID. Requests to Spacebring carry the client id and secret, or, if
+SPACEBRING_AUTH is oauth2, the token of a login. They name the network in SPACEBRING_NETWORK_ID.
 
 Examples:
   keyfob spatiafi login

@@ -19,6 +19,12 @@ const STATUS: u8 = 2;
 pub fn refuse(error: &Error) -> Result<(), Failure> {
     let Some(word) = unknown_service(error) else {
         print(error);
+        // A section of the file may have the name of the command.
+        if error.kind() == ErrorKind::UnknownArgument
+            && let Err(mistake) = catalog::check()
+        {
+            output::say(&mistake.to_string());
+        }
         return Err(Failure::Reported(STATUS));
     };
     let place = catalog::check().map(|()| place(word));
@@ -67,15 +73,18 @@ fn unknown_service(error: &Error) -> Option<&str> {
 
 /// Returns where the service could be configured, or how the word is used.
 fn place(word: &str) -> Option<String> {
+    let catalog = catalog::catalog();
     if is_command(word) {
+        let mut words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+        let service =
+            words.find_map(|word| catalog.service(&word)).map_or("spatiafi", |service| service.name());
         return Some(format!(
-            "`{word}` follows the name of a service, as in `keyfob spatiafi {word}`: `keyfob services` lists the services"
+            "`{word}` follows the name of a service, as in `keyfob {service} {word}`: `keyfob services` lists the services"
         ));
     }
     if !is_service_name(word) {
         return None;
     }
-    let catalog = catalog::catalog();
     let path = catalog.path()?;
     if catalog.is_there() {
         return Some(format!("{} has no [service.{word}]", path.display()));

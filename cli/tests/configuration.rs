@@ -563,15 +563,26 @@ fn word_in_the_place_of_a_service_gets_a_hint_that_fits_it() {
         last.strip_prefix("keyfob: ").filter(|hint| !hint.starts_with("error: ")).map(str::to_owned)
     };
     for word in ["token", "check", "login", "get", "git-credential"] {
-        let says = format!(
-            "`{word}` follows the name of a service, as in `keyfob spatiafi {word}`: `keyfob services` lists the services"
-        );
-        assert_eq!(hint(&home.run(&format!("{word} acme"))), Some(says));
+        for (words, service) in [(word.to_owned(), "spatiafi"), (format!("{word} -v acme"), "acme")] {
+            let says = format!(
+                "`{word}` follows the name of a service, as in `keyfob {service} {word}`: `keyfob services` lists the services"
+            );
+            assert_eq!(hint(&home.run(&words)), Some(says));
+        }
     }
     let says = format!("{} has no [service.acne]", home.file().display());
     assert_eq!(hint(&home.run("acne token")), Some(says));
     // Neither can be a service.
     for words in ["Acme token", "-v", "acme tokn"] {
         assert_eq!(hint(&home.run(words)), None, "{words}");
+    }
+    // A section with the name of a command.
+    for word in ["status", "services", "completions"] {
+        let home = Home::with(ACME.replace("acme", word));
+        let says = format!(
+            "{}:1: service.{word}: is the name of a command; choose another name, such as my-{word}",
+            home.file().display()
+        );
+        assert_eq!(hint(&home.run(&format!("{word} get /things"))), Some(says));
     }
 }

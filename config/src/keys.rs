@@ -1,6 +1,6 @@
 //! The keys of a service in the configuration file, and the names that a service may have.
 
-use keyfob::Definition;
+use keyfob::{Definition, Setting};
 use strsim::levenshtein;
 
 /// The type of a key's value.
@@ -152,11 +152,15 @@ pub(crate) fn is_nearly_known(name: &str) -> bool {
 /// Returns what is wrong with a key that a service does not have. A built-in service has keys of its own.
 pub(crate) fn unknown(name: &str, built_in: Option<(&Definition, &[&'static str])>) -> String {
     let is_spelled = |secret: &str| plain(secret) == plain(name);
-    if let Some((definition, _)) = built_in
-        && let Some(secret) = definition.other_secrets.iter().find(|secret| is_spelled(secret))
-    {
-        let variable = format!("{}_{secret}_file", definition.name).to_ascii_uppercase();
-        return format!("a secret does not belong in this file; name a file with the variable {variable}");
+    if let Some((definition, _)) = built_in {
+        let settings = definition.settings.iter().filter(|setting| setting.is_secret()).map(Setting::key);
+        let mut secrets = definition.other_secrets.iter().copied().chain(settings);
+        if let Some(secret) = secrets.find(|secret| is_spelled(secret)) {
+            let variable = definition.variable(&format!("{secret}_file"));
+            return format!(
+                "a secret does not belong in this file; name a file with the variable {variable}"
+            );
+        }
     }
     if let Some(instead) = instead_of_secret(name) {
         return format!("a secret does not belong in this file; {instead}");
@@ -215,6 +219,7 @@ pub(crate) fn bad_name(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Catalog;
 
     #[test]
     fn documentation_lists_each_key_and_no_other() {
@@ -231,6 +236,24 @@ mod tests {
             let text = format!("[service.acme]\n{} = {}\n", key.name, key.example);
             assert!(crate::section::sections(&text).is_ok(), "{text}");
         }
+    }
+
+    static ACME: Definition = Definition {
+        settings: &[Setting::secret("api_key", |builder, key| builder.header("x-api-key", key)).required()],
+        ..Definition::new("acme-2", "https://api.example.com", |builder, id, secret| {
+            builder.basic(id, secret)
+        })
+    };
+
+    #[test]
+    fn secret_of_a_built_in_service_has_a_variable() {
+        let says = "a secret does not belong in this file; name a file with the variable ACME_2_API_KEY_FILE";
+        assert_eq!(unknown("api-key", Some((&ACME, &[]))), says);
+    }
+
+    #[test]
+    fn grant_is_known_without_the_required_settings() {
+        assert_eq!(Catalog::EMPTY.defined(&ACME).grant().as_deref(), Some("basic"));
     }
 
     #[test]

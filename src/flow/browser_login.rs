@@ -90,7 +90,9 @@ impl BrowserLogin {
         // Mail programs and people put these around an address.
         let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>');
         let callback_url = callback_url.trim_matches(is_around);
-        check::callback_value("callback URL", callback_url.as_bytes())?;
+        check::callback_value("callback URL", callback_url.as_bytes()).map_err(|error| {
+            if callback_url.is_empty() { error.with_advice(Advice::PasteCallbackUrl) } else { error }
+        })?;
         let is_query =
             ["code=", "state=", "error=", "iss="].iter().any(|name| callback_url.starts_with(name));
         let query = callback_url.split_once('?').map(|(_, query)| query).or(is_query.then_some(callback_url));
@@ -106,6 +108,12 @@ impl BrowserLogin {
         let punctuation: &[_] =
             if is_state_last { &[')', ']', '}', '.', ',', ';', ':', '!', '\'', '*'] } else { &[] };
         let query = query.trim_end_matches(punctuation);
+        // Only the authorization request has this parameter.
+        let has = |name: &str| query.split('&').any(|pair| pair.starts_with(name));
+        if has("response_type=") && !has("code=") && !has("error=") {
+            const WHAT: &str = "this is the URL that begins the login, not its callback";
+            return Err(self.error(ErrorKind::Protocol, WHAT, Advice::PasteCallbackUrl));
+        }
         callback::judge(query.as_bytes(), &self.expected()).map_err(|rejection| match rejection {
             Rejection::Failed(failed) if failed.kind == ErrorKind::Protocol => {
                 self.error(failed.kind, failed.what, Advice::PasteCallbackUrlOrLogIn)

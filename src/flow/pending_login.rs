@@ -188,7 +188,8 @@ impl PendingLogin {
     }
 
     /// Obtains the tokens with the callback URL that the person copied from the browser's address bar, for a browser on another
-    /// machine. White space, quotes and `<>` around the URL are ignored.
+    /// machine. White space, quotes and `<>` around the URL are ignored. To let the person paste again after a mistake, call
+    /// [`can_finish`](Self::can_finish) first.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if this cannot be a callback URL, and for a device login;

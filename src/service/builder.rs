@@ -402,6 +402,11 @@ impl ServiceBuilder {
         matches!(self.grants.first(), Some(Grant::AuthorizationCode(..) | Grant::DeviceCode(..)))
     }
 
+    /// Returns the name of the grant, as [`Service::grant`](crate::Service::grant). `None` if none was chosen. Nothing is checked.
+    pub fn unchecked_grant(&self) -> Option<&str> {
+        self.grants.first().map(Grant::name)
+    }
+
     /// Returns the URL of the API that was set, or the default. The URL is not checked, and may hold any text.
     pub fn unchecked_api_url(&self) -> Option<String> {
         self.first_api_url().map(|url| join(url, ""))

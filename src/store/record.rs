@@ -19,6 +19,18 @@ use crate::transport::endpoint::Endpoint;
 /// one set of parameters.
 ///
 /// `Debug` shows the token URL without user info and query.
+///
+/// ```no_run
+/// # fn main() -> Result<(), keyfob::Error> {
+/// use keyfob::{CachingSource, ClientAuth, FileStore, RecordName, Transport, flow::Refresh};
+/// use std::sync::Arc;
+///
+/// let token_url = "https://login.example.com/token";
+/// let refresh = Refresh::new(token_url, ClientAuth::none("my-client"));
+/// let name = RecordName::new("acme", token_url, "my-client")?.with_profile("work");
+/// let source = CachingSource::new(Transport::new(), refresh).with_store(Arc::new(FileStore::from_env()?), name);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RecordName {
     service: String,
