@@ -16,7 +16,7 @@ use keyfob::flow::{
     AuthorizationCode, ClientCredentials, DeviceCode, ExtensionGrant, Introspect, Refresh, Revoke,
 };
 use keyfob::{ClientAuth, Clock, Error, ErrorKind, Secret, Token, Transport};
-use support::{Request, Server, answer, lock};
+use support::{Request, Server, answer, in_parallel, lock};
 
 const KEY: &str = "a secret of at least thirty-two bytes";
 const GRANT: &str = "urn:example:grant";
@@ -316,13 +316,13 @@ fn each_flow_is_repeated_as_far_as_is_safe() {
             [3, 3, 3],
         ),
     ];
-    for (name, run, expected) in table {
-        for (status, expected) in [429, 503, 500].into_iter().zip(expected) {
+    in_parallel(&table, |(name, run, expected)| {
+        for (status, expected) in [429, 503, 500].into_iter().zip(*expected) {
             let server = Server::answering(move |_| answer(status, "Retry-After: 0", "{}"));
             run(&server.origin(), ClientAuth::secret_basic("id", "secret")).unwrap_err();
             assert_eq!(server.requests().len(), expected, "{name}, {status}");
         }
-    }
+    });
 }
 
 #[test]

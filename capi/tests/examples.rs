@@ -86,7 +86,7 @@ fn daemon_example_renews_its_token() {
     acme.set_token_lifetime(Duration::from_secs(3));
     let program = Program::example("daemon", Flavor::Shared, &[]);
     configure(program.home(), &acme);
-    for service in [SPATIAFI, ACME] {
+    let runs = |service| {
         let said = program.passes(program.command().envs(spatiafi.env()).args(service).arg("4"));
         assert_eq!(said.matches(" bytes\n").count(), 16, "{said}");
         let tokens =
@@ -94,7 +94,12 @@ fn daemon_example_renews_its_token() {
         assert_eq!(said.matches("a new token, valid for").count() as u64, tokens, "{said}");
         assert!((2..=5).contains(&tokens), "{said}");
         assert!(said.lines().any(|line| line.starts_with("debug: ")), "{said}");
-    }
+    };
+    std::thread::scope(|scope| {
+        for service in [SPATIAFI, ACME] {
+            scope.spawn(move || runs(service));
+        }
+    });
     fails(&program.command().args(SPATIAFI).arg("1").output().expect("it runs"), "KEYFOB_NO_CREDENTIALS: ");
 }
 

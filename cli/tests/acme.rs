@@ -409,6 +409,7 @@ fn login_by_browser_keeps_the_refresh_token() {
 
 /// Returns the code that the command shows, and the lines before it.
 fn device_login(home: &Home, words: &str, decide: impl FnOnce(&AcmeSandbox, &str)) -> (Option<i32>, String) {
+    home.acme.set_poll_interval(std::time::Duration::from_secs(1));
     let mut child = piped(&mut home.keyfob(words));
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
@@ -424,7 +425,6 @@ fn device_login(home: &Home, words: &str, decide: impl FnOnce(&AcmeSandbox, &str
 #[test]
 fn login_by_device_shows_code_and_address_and_needs_no_terminal() {
     let home = Home::with("grant = \"device_code\"\nscope = \"things.read\"");
-    home.acme.set_poll_interval(std::time::Duration::from_secs(1));
     let (status, said) = device_login(&home, "acme login", AcmeSandbox::approve_device);
     assert_eq!(status, Some(0), "{said}");
     let page = home.acme.verification_uri();
@@ -446,7 +446,6 @@ fn login_by_device_shows_code_and_address_and_needs_no_terminal() {
 #[test]
 fn service_with_a_browser_login_can_log_in_by_device_for_once() {
     let home = Home::with("grant = \"authorization_code\"");
-    home.acme.set_poll_interval(std::time::Duration::from_secs(1));
     let (status, said) = device_login(&home, "acme login --device", AcmeSandbox::approve_device);
     assert_eq!(status, Some(0), "{said}");
     assert!(succeeds(&home.run("acme get /things")).contains("anvil"));
