@@ -2,13 +2,12 @@
 #![no_main]
 
 use keyfob::internals::decode_credentials;
-use keyfob_fuzz::{holds_no_refused, is_json};
+use keyfob_fuzz::{holds_no_refused, is_json, unmarked};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
-    // A byte order mark is skipped.
-    let text_of = data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(data);
+    let text_of = unmarked(data);
     let json = keyfob_fuzz::json(text_of);
     let text = |json: &Value, name: &str| json[name].as_str().map(str::to_owned);
     if let Some(credentials) = decode_credentials(data) {

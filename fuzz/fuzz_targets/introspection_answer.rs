@@ -4,13 +4,12 @@
 use std::time::{Duration, SystemTime};
 
 use keyfob::internals::introspection_answer;
-use keyfob_fuzz::{is_json, is_refused, json};
+use keyfob_fuzz::{is_json, is_refused, json, unmarked};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
-    // A byte order mark is skipped.
-    let text = data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(data);
+    let text = unmarked(data);
     let json = json(text);
     let answer = match introspection_answer(&data.to_vec().into()) {
         Ok(answer) => answer,

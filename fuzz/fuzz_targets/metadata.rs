@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use keyfob::ClientAuth;
 use keyfob::ErrorKind;
 use keyfob::internals::metadata;
-use keyfob_fuzz::{Input, Mark, is_json, is_one_line, json};
+use keyfob_fuzz::{Input, Mark, is_json, is_one_line, json, unmarked};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -17,8 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let status = [200, 201, 404, 401, 429, 302, 500, 503][usize::from(input.byte() & 7)];
     let body = SECRET.plant(1, input.rest());
-    // A byte order mark is skipped.
-    let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&body).to_vec();
+    let text = unmarked(&body).to_vec();
     let json = json(&text);
     let member = |name: &str| json.as_ref().and_then(|json| json.get(name)).filter(|value| !value.is_null());
     // A secret in use: no error repeats it.

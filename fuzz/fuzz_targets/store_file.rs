@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use keyfob::internals::recall;
 use keyfob::{Clock, ErrorKind, Record, RecordName, Secret, Token};
-use keyfob_fuzz::{Input, Mark, is_json, is_one_line};
+use keyfob_fuzz::{Input, Mark, is_json, is_one_line, unmarked};
 use libfuzzer_sys::fuzz_target;
 
 static MARK: LazyLock<Mark> = LazyLock::new(|| Mark::new("m4rk-Hk4.Wm9_Yb2~Rd6"));
@@ -25,7 +25,8 @@ fn read(content: Vec<u8>) {
     let name = RecordName::new("spatiafi", "https://as.example/token", "client").unwrap();
     let other = name.clone().with_profile("other");
     let content = Secret::from(content);
-    let json = keyfob_fuzz::json(content.expose());
+    let text = unmarked(content.expose());
+    let json = keyfob_fuzz::json(text);
     match Record::from_bytes(&name, &content) {
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Store);
@@ -35,7 +36,7 @@ fn read(content: Vec<u8>) {
         }
         Ok(None) => {}
         Ok(Some(record)) => {
-            assert!(is_json(content.expose()));
+            assert!(is_json(text));
             if let Some(json) = json {
                 assert_eq!(json["version"], 1);
                 assert_eq!(json["access_token"], record.token().access_token().expose_str().unwrap());

@@ -50,6 +50,14 @@ pub fn json(bytes: &[u8]) -> Option<Value> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).ok()
 }
 
+/// Returns the text without the byte order marks before it, which keyfob skips.
+pub fn unmarked(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix("\u{feff}".as_bytes()) {
+        text = rest;
+    }
+    text
+}
+
 /// Checks the grammar only. Members that are ignored need not be UTF-8.
 pub fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
