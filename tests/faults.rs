@@ -235,7 +235,7 @@ fn every_fault_ends_in_time_with_its_own_error_and_the_next_call_works() {
 #[test]
 fn refused_connection_is_tried_again_by_every_flow_and_the_agent() {
     in_parallel(&EVERYONE, |who| {
-        let server = Server::late(Duration::from_millis(30), |_| well());
+        let server = Server::late(own_port(), Duration::from_millis(30), |_| well());
         let subject = Subject::new(*who, &server.origin(), LONG);
         subject.call().unwrap_or_else(|error| panic!("{who:?}: {error}"));
         assert_eq!(server.connections(), 1);

@@ -111,9 +111,13 @@ impl Server {
         Self::scripted(move |_| vec![Step::Serve(answer.clone())])
     }
 
-    /// Refuses connections for a while before it starts.
-    pub fn late(by: Duration, script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), by, Box::new(script))
+    /// Refuses connections for a while before it starts. Nobody else may use this port meanwhile.
+    pub fn late(
+        port: SocketAddr,
+        by: Duration,
+        script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(TcpListener::bind(port).unwrap(), by, Box::new(script))
     }
 
     fn on(listener: TcpListener, late: Duration, script: Box<Script>) -> Self {
