@@ -890,6 +890,7 @@ fn no_text_reaches_the_terminal_as_control_sequences() {
             ("file's client id in logout", from_file("spatiafi logout")),
             ("command", services.keyfob(["spatiafi", &odd])),
             ("option", services.keyfob(["spatiafi", "token", &format!("--{odd}")])),
+            ("option in a tip", services.keyfob(["spatiafi", "get", &format!("--{odd}")])),
             ("option's value", services.keyfob(["spatiafi", "token", "--format", &odd])),
             ("scope", services.keyfob(["spacebring", "login", "--scope", &odd])),
             ("path", services.keyfob(["spatiafi", "get", &odd])),
