@@ -337,6 +337,8 @@ fn no_secret_in_any_output_whatever_happens() {
             }
             let output = command.output().unwrap();
             marked.holds(&output.stderr);
+            // Nor is a query shown, which can hold one.
+            assert!(!contains(&output.stderr, b"item_id="), "{arguments:?}: {}", err(&output));
             // Here the Basic header was asked for.
             if !arguments.contains(&"header") && !arguments.contains(&"curl") {
                 marked.holds(&output.stdout);
@@ -367,6 +369,8 @@ fn no_secret_in_any_output_whatever_happens() {
         &["spatiafi", "token", "--format", "curl", "-v"],
         &["spatiafi", "token", "--format", "exec-credential", "-v"],
         &["spatiafi", "get", INFO, "-v"],
+        &["spatiafi", "get", INFO, "-vv"],
+        &["spacebring", "get", "/locations/v1", "-vv"],
         &["spatiafi", "get", "/nowhere", "-v"],
         &["spatiafi", "get", "http://127.0.0.1:1/", "-v"],
         &["spatiafi", "batch", "in", "-v"],
