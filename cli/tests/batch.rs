@@ -207,6 +207,7 @@ fn batch_resumes_after_a_power_cut() {
         (2, [half, b"\r"].concat()),
         (4, [&lines[4][..1], &vec![0; 511]].concat()),
         (2, [&few[..], b"\n"].concat()),
+        (2, b"\0\r\n\0".to_vec()),
         (2, [&block[..], &lines[2][10..]].concat()),
         (2, [half, &block, &lines[4][10..]].concat()),
     ] {
