@@ -208,6 +208,51 @@ fn threads_refused_at_the_same_time_share_one_new_token() {
     assert_eq!(source.renewals(), 1);
 }
 
+/// A source that returns `token-0` to the first thread that looks for another token, but only after the second thread's call has ended.
+struct LateLook {
+    calls: AtomicUsize,
+    renewals: Arc<AtomicUsize>,
+    second_ended: Arc<Barrier>,
+}
+
+impl TokenSource for LateLook {
+    fn token(&self, _: Duration) -> Result<Arc<Token>, Error> {
+        let name = format!("token-{}", self.renewals.load(SeqCst));
+        if self.calls.fetch_add(1, SeqCst) == 2 {
+            self.second_ended.wait();
+        }
+        Ok(Arc::new(token(&name)))
+    }
+
+    fn invalidate(&self, _: &Token) {
+        self.renewals.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn thread_that_looked_before_another_forced_a_renewal_forces_none() {
+    let together = Barrier::new(2);
+    let server = Server::answering(move |request| {
+        let old = request.header("authorization") == Some("Bearer token-0");
+        if old {
+            together.wait();
+        }
+        answer(if old { 401 } else { 200 }, "", "")
+    });
+    let renewals = Arc::new(AtomicUsize::new(0));
+    let second_ended = Arc::new(Barrier::new(2));
+    let source = LateLook { calls: 0.into(), renewals: renewals.clone(), second_ended: second_ended.clone() };
+    let agent = signed_agent(&server, source).build().unwrap();
+    let first_to_end = AtomicBool::new(true);
+    in_parallel(&[(), ()], |()| {
+        assert_eq!(agent.get(server.origin()).call().unwrap().status(), 200);
+        if first_to_end.swap(false, SeqCst) {
+            second_ended.wait();
+        }
+    });
+    assert_eq!(renewals.load(SeqCst), 1);
+}
+
 #[test]
 fn body_up_to_64_kib_is_sent_again_unchanged() {
     for len in [0, 1, 64 * 1024] {

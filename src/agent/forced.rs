@@ -1,7 +1,7 @@
 //! [`ForcedRenewals`]: how often refused tokens may force a renewal.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -11,7 +11,8 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Limits forced renewals: an endpoint that always answers 401 must not cause one for each call.
 pub(super) struct ForcedRenewals {
-    forcing: Mutex<()>,
+    /// How many renewals were forced. Locked while one is.
+    count: Mutex<u32>,
     since: Stopwatch,
     /// When the last renewal was forced, in milliseconds since the agent was made, modulo 2^32 (49 days). 0: never, or a call has
     /// succeeded since.
@@ -20,15 +21,26 @@ pub(super) struct ForcedRenewals {
 
 impl ForcedRenewals {
     pub(super) fn new() -> Self {
-        Self { forcing: Mutex::default(), since: Stopwatch::start(), last: AtomicU32::new(0) }
+        Self { count: Mutex::default(), since: Stopwatch::start(), last: AtomicU32::new(0) }
     }
 
-    /// Calls `force` if a renewal may be forced now. Other threads wait meanwhile, so that they see its effect.
-    pub(super) fn force_at_most_once(&self, force: impl FnOnce()) {
-        let _one_at_a_time = self.forcing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.may_force(self.since.elapsed()) {
+    /// How many renewals were forced until now. Waits while one is.
+    pub(super) fn count(&self) -> u32 {
+        *self.lock()
+    }
+
+    /// Calls `force` if a renewal may be forced now, and none was since `count` was read. Other threads wait meanwhile, so that they see
+    /// its effect.
+    pub(super) fn force_at_most_once(&self, count: u32, force: impl FnOnce()) {
+        let mut forced = self.lock();
+        if *forced == count && self.may_force(self.since.elapsed()) {
+            *forced = forced.wrapping_add(1);
             force();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u32> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a renewal may be forced at this age of the agent. If so, records it as forced.

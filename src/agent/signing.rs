@@ -305,9 +305,11 @@ impl Call<'_> {
             return Ok(false);
         };
         let repeatable = self.body.is_repeatable();
+        // Before the look at the current token: after it, another thread may replace that token.
+        let forced = self.signing.forced.count();
         let mut current = token_of(source, self.deadline.remaining())?;
         if current.is_same(refused) {
-            self.signing.forced.force_at_most_once(|| source.invalidate(refused));
+            self.signing.forced.force_at_most_once(forced, || source.invalidate(refused));
             if repeatable {
                 current = token_of(source, self.deadline.remaining())?;
             }
