@@ -346,28 +346,30 @@ fn call(agent: &Agent, method: &str, url: &str) -> Result<String, ureq::Error> {
 #[test]
 fn only_repeatable_requests_are_repeated() {
     let safe = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"];
-    let cases: Vec<_> = safe.iter().chain(&["POST", "PATCH"]).map(|it| (*it, safe.contains(it))).collect();
-    in_parallel(&cases, |(method, safe)| {
-        for status in [429, 502, 503, 504, 500, 501, 505, 400] {
-            let repeated = status == 429 || (502..=504).contains(&status) && *safe;
-            for bad in [1, 2, 3] {
-                let count = AtomicUsize::new(0);
-                let server = Server::answering(move |_| {
-                    answer(if count.fetch_add(1, SeqCst) < bad { status } else { 200 }, "Retry-After: 0", "")
-                });
-                let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
-                let result = call(&agent, method, &server.origin());
-                let most = if status == 429 { usize::MAX } else { 3 };
-                let tries = if repeated { (bad + 1).min(most) } else { 1 };
-                let requests = server.requests();
-                assert_eq!(requests.len(), tries, "{method} {status} {bad} times: {requests:?}");
-                if tries > bad {
-                    result.unwrap();
-                } else {
-                    ends_with_status(result, status);
-                }
+    let methods: Vec<_> = safe.iter().chain(&["POST", "PATCH"]).map(|it| (*it, safe.contains(it))).collect();
+    let statuses = [429, 502, 503, 504, 500, 501, 505, 400];
+    let cases: Vec<_> = methods.iter().flat_map(|it| statuses.map(|status| (*it, status))).collect();
+    in_parallel(&cases, |&((method, safe), status)| {
+        let repeated = status == 429 || (502..=504).contains(&status) && safe;
+        for bad in [1, 2, 3] {
+            let count = AtomicUsize::new(0);
+            let server = Server::answering(move |_| {
+                answer(if count.fetch_add(1, SeqCst) < bad { status } else { 200 }, "Retry-After: 0", "")
+            });
+            let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
+            let result = call(&agent, method, &server.origin());
+            let most = if status == 429 { usize::MAX } else { 3 };
+            let tries = if repeated { (bad + 1).min(most) } else { 1 };
+            let requests = server.requests();
+            assert_eq!(requests.len(), tries, "{method} {status} {bad} times: {requests:?}");
+            if tries > bad {
+                result.unwrap();
+            } else {
+                ends_with_status(result, status);
             }
         }
+    });
+    in_parallel(&methods, |(method, safe)| {
         for script in [vec![Step::Reset], vec![Step::Read]] {
             let server = Server::scripted(move |_| script.clone());
             let agent = signed_agent(&server, Fixed("fixed")).build().unwrap();
@@ -618,24 +620,25 @@ fn wait_beyond_the_deadline_ends_the_call_at_once_and_is_reported() {
 
 #[test]
 fn wait_within_the_deadline_is_never_cut_short() {
-    for value in ["1", "1.0", "0.2"] {
-        in_parallel(&[Who::Basic, Who::Assertion, Who::Refresh, Who::Revoke, Who::Agent], |who| {
-            for status in [429, 503] {
-                let count = AtomicUsize::new(0);
-                let server = Server::answering(move |_| match count.fetch_add(1, SeqCst) {
-                    0 => answer(status, &format!("Retry-After: {value}"), ""),
-                    _ => answer(200, "", GOOD),
-                });
-                let subject = Subject::new(*who, &server.origin(), LONG);
-                let (result, took) = timed(|| subject.call());
-                result.unwrap();
-                // Far more than a backoff. The tolerance is for virtual machines, whose clocks and timers
-                // differ.
-                assert!(took >= Duration::from_millis(800), "{who:?}, {status}, {value}: {took:?}");
-                assert_eq!(server.requests().len(), 2, "{who:?}, {status}, {value}");
-            }
+    let subjects = [Who::Basic, Who::Assertion, Who::Refresh, Who::Revoke, Who::Agent];
+    let cases: Vec<_> = ["1", "1.0", "0.2"]
+        .into_iter()
+        .flat_map(|value| [429, 503].map(|status| subjects.map(|who| (value, status, who))))
+        .flatten()
+        .collect();
+    in_parallel(&cases, |&(value, status, who)| {
+        let count = AtomicUsize::new(0);
+        let server = Server::answering(move |_| match count.fetch_add(1, SeqCst) {
+            0 => answer(status, &format!("Retry-After: {value}"), ""),
+            _ => answer(200, "", GOOD),
         });
-    }
+        let subject = Subject::new(who, &server.origin(), LONG);
+        let (result, took) = timed(|| subject.call());
+        result.unwrap();
+        // Far more than a backoff. The tolerance is for virtual machines, whose clocks and timers differ.
+        assert!(took >= Duration::from_millis(800), "{who:?}, {status}, {value}: {took:?}");
+        assert_eq!(server.requests().len(), 2, "{who:?}, {status}, {value}");
+    });
 }
 
 #[test]
