@@ -161,14 +161,13 @@ fn below<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Overwrites more of the stack than flows use, as `tests/stack.rs` shows: in pieces, each in a few wide stores.
+/// Overwrites more of the stack than flows use, as `tests/stack.rs` shows. In pieces, as in [`wipe_all`].
 #[inline(never)]
 #[allow(clippy::large_stack_arrays, reason = "it is the stack that is wiped")]
 fn wipe_stack() {
-    let mut frames = [const { MaybeUninit::<u8>::uninit() }; 64 * 1024];
-    for piece in frames.chunks_mut(1024) {
-        piece.fill(MaybeUninit::new(0));
-        optimization_barrier(&*piece);
+    let mut frames = [const { MaybeUninit::<[u8; 1024]>::uninit() }; 64];
+    for piece in &mut frames {
+        optimization_barrier(piece.write([0; 1024]));
     }
 }
 

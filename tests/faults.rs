@@ -3,7 +3,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "deadlines are measured on the machine's clock")]
 
-#[cfg(feature = "rustls")]
 #[path = "support/port.rs"]
 mod port;
 #[path = "support/subject.rs"]
@@ -23,7 +22,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyfob::spatiafi::{BasicToken, CreateClient};
 use keyfob::{Error, ErrorKind, Transport};
-#[cfg(feature = "rustls")]
 use port::own_port;
 use subject::*;
 use support::*;
