@@ -820,6 +820,7 @@ fn new_app_credentials_are_passed_to_save_unchanged() {
     let marked = "\u{feff}{\"client_id\":\"id\",\"client_secret\":\"shown once\"}";
     let most = &json[..json.len() - 1];
     let padded = json.to_owned() + &" ".repeat(2 << 20);
+    let upgraded = format!("HTTP/1.1 101 Other\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{json}");
     let text = |what: &str, next: &str| Some(format!("{what}; {next}"));
     let nonsense = |len: usize| {
         text(&format!("the answer (HTTP 200, {len} bytes) makes no sense: {SENSE}"), "check the URL")
@@ -868,6 +869,18 @@ fn new_app_credentials_are_passed_to_save_unchanged() {
                 "the server redirects (HTTP 302), which is not followed",
                 "check the URL, a '/' at its end included",
             ),
+        ),
+        (
+            "a failure that is cut off",
+            send([&b"HTTP/1.1 500 Bad\r\nContent-Length: 99\r\n\r\n"[..], most.as_bytes()].concat()),
+            &[&b"HTTP/1.1 500 Bad\r\nContent-Length: 99\r\n\r\n"[..], most.as_bytes()].concat(),
+            text("the server failed (HTTP 500)", "try again later"),
+        ),
+        (
+            "after another protocol",
+            send(&upgraded),
+            upgraded.as_bytes(),
+            text("the server changes to a protocol that was not requested (HTTP 101)", "check the URL"),
         ),
         ("over-long", Step::Flood(head("A: b"), padded.clone().into_bytes()), padded.as_bytes(), None),
         (
@@ -1084,7 +1097,7 @@ fn redirects_are_never_followed() {
 
 /// The most memory that a process may use and that a call may add, in KiB.
 const MOST_MEMORY: u64 = 16 * 1024;
-const MORE_MEMORY: u64 = 6 * 1024;
+const MORE_MEMORY: u64 = 7 * 1024;
 
 /// Tells the child of the next test which flow to run and where.
 const CHILD: &str = "KEYFOB_TEST_CHILD";

@@ -548,6 +548,12 @@ fn unusable_answer_to_an_unrepeatable_request_is_in_the_error() {
         raw(&format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{GOOD}")),
         raw(&format!("HTTP/1.1 204 No Content\r\n\r\n{GOOD}")),
         raw(&format!("HTTP/1.1 200 OK\r\n{CHUNKED}2\r\n{{}}\r\n0\r\n\r\n{GOOD}")),
+        // A failure that carries a token, in broken HTTP.
+        raw(&format!("HTTP/1.1 101 Other\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{GOOD}")),
+        raw(&format!("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n{GOOD}")),
+        raw("HTTP/1.1 400 Bad\r\nContent-Length: 99\r\n\r\n{\"access_token\":\"ab"),
+        raw(&format!("HTTP/1.1 500 Bad\r\n{CHUNKED}zz\r\n{GOOD}")),
+        raw("HTTP/1.1 503 Bad\r\nContent-Length: 99\r\n\r\n{\"refresh_token\":\"ab"),
         // The answer is complete and unusable: its body is kept.
         (whole("welcome"), b"welcome".to_vec()),
         (whole("{\"access_token\":5}"), b"{\"access_token\":5}".to_vec()),

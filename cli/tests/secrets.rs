@@ -412,7 +412,7 @@ fn no_secret_in_any_output_whatever_happens() {
 #[test]
 fn release_build_cannot_log_whole_requests() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--package", "keyfob-cli", "--invert", "log"])
+        .args(["tree", "--quiet", "--offline", "--locked", "--package", "keyfob-cli", "--invert", "log"])
         .args(["--depth", "0", "--prefix", "none", "--format", "{f}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -100,9 +100,23 @@ impl Answer {
         }
     }
 
-    /// Whether this failure carries a token nevertheless.
-    pub(super) fn has_token(&self) -> bool {
-        !self.is_success() && TokenAnswer::parse(&self.body).is_some_and(|answer| answer.has_token())
+    /// Whether this failure carries a token or app credentials nevertheless. In broken HTTP, their names count, because their values may be
+    /// cut off.
+    pub(crate) fn has_secret(&self) -> bool {
+        let named = || {
+            let raw = self.raw.expose();
+            ["\"access_token\"", "\"refresh_token\"", "\"client_secret\""]
+                .iter()
+                .any(|name| raw.windows(name.len()).any(|piece| piece == name.as_bytes()))
+        };
+        !self.is_success()
+            && (TokenAnswer::parse(&self.body).is_some_and(|answer| answer.has_token())
+                || self.is_broken() && named())
+    }
+
+    /// Whether the received bytes are not exactly one answer. 101 is none: no request asks for another protocol.
+    fn is_broken(&self) -> bool {
+        self.cut.is_some() || self.is_exceeded || self.status < 200
     }
 
     pub(crate) fn is_success(&self) -> bool {
@@ -126,8 +140,8 @@ impl Answer {
         if !self.is_success() || parsed.as_ref().is_some_and(TokenAnswer::has_error) {
             let error = self.refusal(call, parsed.as_ref());
             // For example, a proxy may have replaced the status.
-            return Err(if call.comes_once && self.has_token() {
-                error.with_unsaved(self.body.clone())
+            return Err(if call.comes_once && self.has_secret() {
+                error.with_unsaved(self.unsaved().clone())
             } else {
                 self.keep_in(call, error)
             });
@@ -175,7 +189,7 @@ impl Answer {
     /// Returns the bytes to save of an answer that is given only once: all of them if the HTTP is broken or the body ends too early, else
     /// the body.
     pub(crate) fn unsaved(&self) -> &Secret {
-        if (self.cut.is_some() || self.is_exceeded) && !self.raw.is_empty() { &self.raw } else { &self.body }
+        if self.is_broken() && !self.raw.is_empty() { &self.raw } else { &self.body }
     }
 
     /// Returns the error for a 2xx with unexpected content.
@@ -201,6 +215,7 @@ impl Answer {
         let words = words.filter(|words| !words.is_empty());
         let status = self.status;
         let mut what = match status {
+            101 => "the server changes to a protocol that was not requested (HTTP 101)".to_owned(),
             300..400 => format!("the server redirects (HTTP {status}), which is not followed"),
             429 => "the server asked to slow down (HTTP 429)".to_owned(),
             500.. => format!("the server failed (HTTP {status})"),
@@ -210,6 +225,7 @@ impl Answer {
             what = what + ": " + part;
         }
         let (kind, advice) = match (status, code) {
+            (101, _) => (ErrorKind::Protocol, Advice::CheckUrl),
             (300..400, _) => (ErrorKind::Protocol, Advice::CheckUrlAndSlash),
             _ if is_rate_limit(status, self.retry_after) => (ErrorKind::RateLimited, Advice::TryAgainLater),
             (500.., _) => (ErrorKind::Refused, Advice::TryAgainLater),

@@ -154,7 +154,7 @@ impl Transport {
             }),
             body,
             is_exceeded: watch.is_exceeded(),
-            raw: if parts.status.is_success() { watch.kept() } else { Secret::default() },
+            raw: watch.kept(),
             payload,
             sent,
         };
@@ -211,7 +211,7 @@ impl Tries for ExchangeTries<'_> {
 
     fn wait_after(&mut self, outcome: &Result<Answer, Failure>) -> Result<Option<Duration>, Failure> {
         // A server that has issued a token may treat the same request as theft.
-        if self.call.comes_once && outcome.as_ref().is_ok_and(Answer::has_token) {
+        if self.call.comes_once && outcome.as_ref().is_ok_and(Answer::has_secret) {
             return Ok(None);
         }
         Ok(self.retry.after(match outcome {

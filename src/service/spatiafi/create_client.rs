@@ -83,8 +83,8 @@ impl CreateClient {
         if !answer.is_success() {
             let error = answer.refusal(&call, TokenAnswer::parse(&answer.body).as_ref());
             // The server has made a client nevertheless.
-            if credentials.is_ok() {
-                let _ = save(answer.body.expose());
+            if credentials.is_ok() || answer.has_secret() {
+                let _ = save(answer.unsaved().expose());
             }
             return Err(error);
         }
