@@ -31,7 +31,7 @@ use crate::transport::{Transport, head};
 /// **Origins.** The token goes to the named origins only. The agent refuses a request to any other origin. With
 /// [`allow_other_origins`](Self::allow_other_origins) it sends such a request without the token. It never follows a redirect.
 ///
-/// **Repeats.** The server refuses a token with 401, or with 403 if the answer says `invalid_token` or the token has expired. The agent
+/// **Repeats.** A 401 refuses the token. A 403 refuses it if the answer says `invalid_token`, or if the token has expired. The agent
 /// then replaces the token and repeats the request once. After 429 it waits and repeats a request of any method. After 502, 503, 504 and
 /// failed connections it repeats GET, HEAD, PUT, DELETE and OPTIONS, up to three tries. One [`deadline`](Self::deadline) covers all this.
 ///

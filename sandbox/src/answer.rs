@@ -70,7 +70,7 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self, clock: &Clock) -> HttpMockResponse {
-        // hyper adds a `Date` of the machine's time only where there is none; a fault may lie about it.
+        // Without a `Date`, hyper would add one with the machine's time. A `Date` that a fault has set stays, even if it is wrong.
         let has_date = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date"));
         let dated = if has_date { self } else { self.with_header("Date", clock.http_date()) };
         HttpMockResponse::builder().status(dated.status).headers(dated.headers).body(dated.body).build()

@@ -47,8 +47,8 @@ impl Verifier {
         Self { clock, used: Mutex::default() }
     }
 
-    /// Checks an assertion for one of these audiences, and returns its subject. `key_of` gives the key of an issuer. A `jti` under a
-    /// correct signature is used up, whatever else is wrong.
+    /// Checks an assertion for one of these audiences, and returns its subject. `key_of` gives the key of an issuer. If the
+    /// signature is correct, the `jti` is used up, even if another check fails.
     ///
     /// # Errors
     ///

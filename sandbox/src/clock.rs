@@ -32,9 +32,9 @@ impl Clock {
         self.offset_ms.store(seconds.saturating_mul(1000), Ordering::SeqCst);
     }
 
-    /// Stops the clock in the middle of a second, at most a second ago. It can still be moved.
+    /// Stops the clock at the latest half second (`.5`) that has passed. The clock can still be moved.
     ///
-    /// A `Date` has whole seconds. So it is off by half a second, whenever a test runs.
+    /// A `Date` holds whole seconds. So the `Date` of a stopped clock is always half a second behind that clock.
     pub fn stop(&self) {
         let half = Duration::from_millis(500);
         let second = (machine_time() - half).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

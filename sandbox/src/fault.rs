@@ -21,7 +21,7 @@ pub struct Fault {
     headers: Vec<(String, String)>,
     delay: Duration,
     times: Option<u64>,
-    /// Set if it does not wait in a queue.
+    /// The share of the requests that a random fault happens to. `None` for a fault that waits in a queue.
     share: Option<f64>,
 }
 
@@ -167,8 +167,8 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// A way through a server that takes a fixed time. httpmock knows a delay only for each mock, so there is one
-/// for each delayed fault and each delayed endpoint.
+/// Identifies a mock of httpmock that delays its answers by a fixed time. A mock has only one delay. So each
+/// delayed fault and each delayed endpoint has a lane of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lane(pub(crate) u64);
 
@@ -198,7 +198,7 @@ impl Faults {
         Lane(waiting.lanes)
     }
 
-    /// Queues a fault; `lane` is where it happens if it has a delay of its own.
+    /// Queues a fault. `lane` is the lane with the fault's own delay, or `None` for a fault without a delay.
     pub(crate) fn push(&self, endpoint: Endpoint, fault: Arc<Fault>, lane: Option<Lane>) {
         let left = fault.times;
         if left == Some(0) {
@@ -237,7 +237,7 @@ impl Faults {
         waiting.delays.get(&endpoint).copied()
     }
 
-    /// Uses up the fault of a request that is answered now and has not met one with a delay of its own.
+    /// Returns the fault for a request that is answered now, and uses it up. Returns `None` if the next fault has a delay of its own.
     pub(crate) fn take(&self, endpoint: Endpoint) -> Option<Arc<Fault>> {
         let mut waiting = lock(&self.0);
         if let Some(random) = waiting.draw(endpoint, false) {

@@ -29,7 +29,7 @@ pub(crate) trait Service: Send + Sync + 'static {
         Answer::detail(400, "Invalid host header")
     }
 
-    /// The service has read this request, but a fault answers it.
+    /// Makes the changes that a real server may have made before it failed. A fault answers this request.
     fn fail(&self, _endpoint: Endpoint, _request: &Request<'_>) {}
 }
 
@@ -92,7 +92,7 @@ impl Origin {
         self.front.as_ref()
     }
 
-    /// The first mock sees every request first, so this is where it is counted and its lane chosen.
+    /// Opens the lane without a delay. httpmock offers each request to this mock first, so this mock counts it and chooses its lane.
     fn open_fast_lane(&self) {
         let arrival = Arc::clone(&self.handler);
         let handler = Arc::clone(&self.handler);
@@ -102,9 +102,9 @@ impl Origin {
         });
     }
 
-    /// Opens a lane that takes `delay`, with a fault at its end, or the fault that is queued then.
+    /// Opens a lane that delays each answer by `delay`. Then `fault` happens, or if it is `None`, the fault that is queued at that time.
     ///
-    /// httpmock answers from one thread, so the wait is httpmock's own and never a sleep in a closure.
+    /// httpmock answers from one thread, and a sleep in a closure would block it. So httpmock itself makes the delay.
     pub(crate) fn open_lane(&self, lane: Lane, delay: Duration, fault: Option<Arc<Fault>>) {
         let arrival = Arc::clone(&self.handler);
         let handler = Arc::clone(&self.handler);
@@ -137,8 +137,8 @@ struct Handler {
     port: u16,
     service: Box<dyn Service>,
     common: Arc<Common>,
-    /// The lane of the request whose mock is being looked for. httpmock does that under a lock of its own, one
-    /// request after the other.
+    /// The lane of the request for which httpmock is choosing a mock. httpmock holds a lock meanwhile, so there is
+    /// one such request at a time.
     chosen: Mutex<Option<Lane>>,
 }
 

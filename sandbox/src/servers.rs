@@ -14,8 +14,8 @@ use crate::origin::{Common, Origin, Service};
 use crate::tls::{Front, TestAuthority};
 use crate::{Clock, Endpoint, Fault, LoggedRequest, ServerCertificate};
 
-/// The servers of a sandbox: [`Sandbox`](crate::Sandbox), [`SpacebringSandbox`](crate::SpacebringSandbox) and
-/// [`AcmeSandbox`](crate::AcmeSandbox) are used as one through `Deref`.
+/// The servers of a sandbox. [`Sandbox`](crate::Sandbox), [`SpacebringSandbox`](crate::SpacebringSandbox) and
+/// [`AcmeSandbox`](crate::AcmeSandbox) dereference to this type, so each of them has these methods.
 pub struct Servers {
     common: Arc<Common>,
     origins: Vec<Origin>,
@@ -222,8 +222,8 @@ impl Servers {
         self.close_used_lanes();
     }
 
-    /// Delays every answer of an endpoint, for each request on its own; zero ends the delay. A fault with a delay of its own keeps that; any
-    /// other fault happens after this delay.
+    /// Delays every answer of an endpoint. The delays of simultaneous requests run side by side. Zero ends the delay. A fault that has its
+    /// own delay uses that one instead. Any other fault happens after this delay.
     pub fn set_delay(&self, endpoint: Endpoint, delay: Duration) {
         let lane = (!delay.is_zero()).then(|| self.open_lane(delay, None));
         if let Some(unneeded) = self.common.faults.set_delay(endpoint, lane) {

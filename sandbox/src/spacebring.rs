@@ -59,15 +59,15 @@ pub enum RefreshTokens {
 pub enum OAuthErrors {
     /// `{"error", "error_description"}`, as RFC 6749, section 5.2, demands of every token endpoint.
     ///
-    /// The default: the vendor documents OAuth 2.0, and publishes `{type, message}` only in the description of the API, which leaves these
-    /// two endpoints out. To send all four fields would suit even a client that reads the wrong pair, and so test nothing.
+    /// The default, because the vendor documents OAuth 2.0, and documents `{type, message}` only for the API without these endpoints.
+    /// The sandbox never sends all four fields: a client that reads the wrong pair would pass its tests.
     #[default]
     Standard,
     /// `{"type", "message"}`, as in the API's own refusals: the `type` is the code of RFC 6749.
     Vendor,
 }
 
-/// How the service behaves where its documents, or other services, leave a choice.
+/// Switches for behaviour that the vendor does not document, or that differs between services.
 #[derive(Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Settings {

@@ -154,7 +154,7 @@ impl TestAuthority {
     }
 }
 
-/// Passes the bytes on, connection by connection, until it is dropped. Ends TLS first, if it has a configuration for that.
+/// A proxy that forwards each connection to `upstream`, until it is dropped. Terminates TLS if it has a TLS configuration.
 pub(crate) struct Front {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -336,7 +336,7 @@ impl Shared {
         }
     }
 
-    /// Whether to cut here, which is one of two places for each request.
+    /// Whether to cut the connection now. Asked for the request and for the answer, so the chance is half the share each time.
     fn cuts(&self) -> bool {
         let cut = random::happens(f64::from_bits(self.cut_share.load(Ordering::SeqCst)) / 2.0);
         self.cuts.fetch_add(cut.into(), Ordering::SeqCst);
@@ -364,15 +364,15 @@ fn flush(tls: &mut ServerConnection, mut client: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends TLS before any server on loopback, until it is dropped: for tests of a client's transport.
+/// Terminates TLS in front of any server on loopback, until it is dropped. For tests of a client's transport.
 pub struct TlsFront {
     front: Front,
     ca_file: tempfile::NamedTempFile,
 }
 
 impl TlsFront {
-    /// Passes each connection on to `upstream`. When that closes it, `close_notify` says whether TLS says so too, as it has to
-    /// (RFC 8446 6.1).
+    /// Passes each connection on to `upstream`. When `upstream` closes a connection, the client receives a `close_notify` alert, as
+    /// RFC 8446 6.1 requires, unless `close_notify` is false.
     ///
     /// # Panics
     /// If loopback has no free port, or the certificate cannot be made or written.

@@ -11,7 +11,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Limits forced renewals: an endpoint that always answers 401 must not cause one for each call.
 pub(super) struct ForcedRenewals {
-    /// How many renewals were forced. Locked while one is.
+    /// The number of forced renewals. The lock is held while a renewal is being forced.
     count: Mutex<u32>,
     since: Stopwatch,
     /// When the last renewal was forced, in milliseconds since the agent was made, modulo 2^32 (49 days). 0: never, or a call has
@@ -24,13 +24,13 @@ impl ForcedRenewals {
         Self { count: Mutex::default(), since: Stopwatch::start(), last: AtomicU32::new(0) }
     }
 
-    /// How many renewals were forced until now. Waits while one is.
+    /// Returns the number of forced renewals. Waits while another thread forces one.
     pub(super) fn count(&self) -> u32 {
         *self.lock()
     }
 
-    /// Calls `force` if a renewal may be forced now, and none was since `count` was read. Other threads wait meanwhile, so that they see
-    /// its effect.
+    /// Calls `force` if the interval allows a renewal now, and if no thread has forced one since `count` was read. Other threads wait
+    /// until `force` returns, so that they see its effect.
     pub(super) fn force_at_most_once(&self, count: u32, force: impl FnOnce()) {
         let mut forced = self.lock();
         if *forced == count && self.may_force(self.since.elapsed()) {

@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_millis(1002);
 /// After this time a request counts as arrived, even without an answer. So slow answers reduce the rate by a tenth at most.
 const TRAVEL: Duration = Duration::from_millis(100);
 
-/// The part of the even spacing that two requests keep at least. The rest lets later requests catch up after a late one.
+/// The smallest distance between two requests, as a fraction of the even spacing. The rest lets requests catch up after a late one.
 const SPREAD: f64 = 0.9;
 
 pub(super) struct RateLimit {

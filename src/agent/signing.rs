@@ -27,10 +27,10 @@ use crate::transport::head;
 use crate::transport::proxy::Proxies;
 use crate::transport::retry::{self, Outcome, Repeat, Retry, Tries, retry_after};
 
-/// An attempt that starts within this time of its call may use the agent's own deadline.
+/// An attempt that starts at most this long after its call may use the agent's deadline, not the time that remains.
 const FIRST_ATTEMPT: Duration = Duration::from_millis(10);
 
-/// Marks a request whose answer is returned whatever its status, even if the agent makes 4xx and 5xx errors.
+/// Marks a request whose answer is always returned, even if the agent turns other answers with 4xx or 5xx into errors.
 #[derive(Clone)]
 pub(crate) struct AsAnswer;
 
@@ -249,8 +249,8 @@ impl Tries for Call<'_> {
     }
 
     fn set_aside(&mut self, answer: Response<Body>) -> Option<Response<Body>> {
-        // The body cannot be read again after this. So the answer is returned only if its status becomes an error. A refusal of a token
-        // that has been replaced since is not returned.
+        // The body cannot be read again after this. So the answer is returned only if its status becomes an error. A 401 or 403
+        // is not returned, because its token has been replaced.
         let is_refusal = matches!(answer.status().as_u16(), 401 | 403);
         Some(drain(answer)).filter(|_| self.signing.status_as_error && !is_refusal)
     }
@@ -305,7 +305,7 @@ impl Call<'_> {
             return Ok(false);
         };
         let repeatable = self.body.is_repeatable();
-        // Before the look at the current token: after it, another thread may replace that token.
+        // Reads the count before the current token. Otherwise, a renewal by another thread in between would be forced again.
         let forced = self.signing.forced.count();
         let mut current = token_of(source, self.deadline.remaining())?;
         if current.is_same(refused) {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::secret::Secret;
 
-/// Calls `each` with every member of a JSON object that has one of these names: with the index of the name, and the JSON of the value.
+/// Calls `each` for every member of a JSON object whose name is one of `names`. Passes the index of the name, and the JSON of the value.
 /// Returns `None` if `json` is no object.
 pub(crate) fn members<'a>(json: &'a [u8], names: &[&str], each: impl FnMut(usize, &'a str)) -> Option<()> {
     struct Members<'n, F>(&'n [&'n str], F);

@@ -36,7 +36,7 @@ impl Loose {
         self.parts().map(|(whole, _)| whole).filter(|whole| *whole < i64::MAX)
     }
 
-    /// Returns a number that is not negative, rounded up.
+    /// Returns the number, rounded up. The number must not be negative.
     fn rounded_up(&self) -> Option<i64> {
         self.parts().map(|(whole, has_fraction)| whole.saturating_add(has_fraction.into()))
     }
@@ -77,7 +77,7 @@ pub(crate) fn number(json: &str) -> Option<i64> {
     Loose::of(json, Limits { levels: 0, items: 0, bytes: 0 }).number()
 }
 
-/// As [`number`], but rounded up, and as large as a number can be in place of a larger one.
+/// As [`number`], but rounded up. Returns `i64::MAX` for a larger number.
 pub(crate) fn rounded_up(json: &str) -> Option<i64> {
     Loose::of(json, Limits { levels: 0, items: 0, bytes: 0 }).rounded_up()
 }

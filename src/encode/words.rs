@@ -120,7 +120,7 @@ mod tests {
         ] {
             assert!(repeats(text), "{text}");
         }
-        // The secret holds the text near its end.
+        // This secret ends with the text, but with tabs in place of the spaces.
         let long = format!("{}tab\tand\tmore\ttabs", "x".repeat(300));
         assert!(super::repeats("it was tab and more tabs", [long.as_bytes()].into_iter()));
         let [most, too_long] = [0, 1].map(|more| vec![b'x'; LONGEST_SECRET + more]);

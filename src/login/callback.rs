@@ -63,8 +63,8 @@ impl UnrelatedCallback {
         }
     }
 
-    /// Returns the same for a pasted address. That may be cut off, or come from another browser tab. So the advice names no switch that
-    /// turns the check off.
+    /// Returns the problem and the advice for a callback URL that a person pasted. The URL may be cut off, or come from another browser
+    /// tab. So the advice does not suggest turning off the check of `state`.
     pub(crate) fn texts_of_pasted(self) -> (&'static str, Advice) {
         let what = match self {
             Self::NoState => "the callback has no `state`, so it may be cut or forged",
@@ -192,7 +192,7 @@ fn find(query: &[u8], name: &str) -> Result<Option<Secret>, Unusable> {
     for pair in query.split(|&b| b == b'&') {
         let equals = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
         let (key, value) = pair.split_at(equals);
-        // HTML has `&amp;` for the `&` before a parameter.
+        // A URL that was copied from HTML source has `&amp;` in place of the `&` before a parameter.
         let key = key.strip_prefix(b"amp;").unwrap_or(key);
         let value = value.get(1..).unwrap_or_default();
         if !value.is_empty()

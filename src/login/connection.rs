@@ -66,7 +66,7 @@ impl Connection {
             && self.stream.shutdown(Shutdown::Write).is_ok()
     }
 
-    /// Returns the stream, for a page that takes a while.
+    /// Returns the stream with blocking I/O. The page for it is sent later, once the outcome of the login is known.
     pub(super) fn into_blocking(self) -> Option<TcpStream> {
         self.stream.set_nonblocking(false).ok()?;
         Some(self.stream)

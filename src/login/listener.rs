@@ -5,7 +5,7 @@
 //!
 //! The address of a callback contains the code. So the listener shows no page there, but redirects the browser to an address without a
 //! code. After the right callback, the listener closes its port and then redirects. The browser requests the page on the same connection.
-//! A browser that will not use the connection again is shown the page at once.
+//! If the browser will not use the connection again, the listener sends the page without a redirect.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -57,7 +57,7 @@ struct OneTime {
 #[derive(Default)]
 pub(crate) struct Missed {
     pub(crate) unrelated: Option<UnrelatedCallback>,
-    /// The status of the last request that could not be read as one.
+    /// The HTTP status that answered the last request that was not a readable `GET`.
     pub(crate) refused: Option<&'static str>,
 }
 
@@ -125,7 +125,7 @@ impl Listener {
         format!("http://{}{}", self.authority, self.clean_path(name))
     }
 
-    /// Waits for a callback that `judge` does not find unrelated, then closes the port. At the deadline, returns the last unrelated
+    /// Waits for a callback that `judge` finds to be of this login, then closes the port. At the deadline, returns the last unrelated
     /// callback and the last status by which a request was refused, if there were any.
     pub(crate) fn receive(
         mut self,
@@ -180,7 +180,7 @@ impl Listener {
     /// Accepts new connections. Returns whether there was one.
     fn accept(&self, connections: &mut VecDeque<Connection>) -> bool {
         let mut some = false;
-        // Accepts no more than fit, so that each is looked at before it is dropped.
+        // Accepts at most `MAX_CONNECTIONS` at once, so that each connection is read once before a newer one replaces it.
         for socket in &self.sockets {
             for _ in 0..MAX_CONNECTIONS / self.sockets.len() {
                 // An error concerns one connection, or is temporary.

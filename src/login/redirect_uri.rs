@@ -90,7 +90,7 @@ impl RedirectUri {
 
 /// Checks a scheme that is neither http nor https. `rest` is the text after its colon.
 fn check_own_scheme(scheme: &str, rest: &str) -> Result<(), Error> {
-    // RFC 3986 3.1. If a port seems to follow, the scheme was forgotten.
+    // RFC 3986 3.1. A digit after the colon means a port, as in `localhost:8080`, so the scheme is missing.
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
         && !rest.starts_with(|c: char| c.is_ascii_digit());

@@ -5,7 +5,7 @@ use crate::secret::Secret;
 /// The longest request line. Servers choose the length of the code in it; a pasted callback URL may be as long.
 const MAX_REQUEST_LINE: usize = 64 * 1024;
 
-/// The longest header section. Browsers send the cookies of all ports of an address to each of them.
+/// The longest header section. A browser sends all cookies of a host to each port of that host (RFC 6265 8.5).
 const MAX_FIELDS: usize = 64 * 1024;
 
 /// The most bytes that are kept of a header field. `Host` is shorter.

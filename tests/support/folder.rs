@@ -20,7 +20,7 @@ impl Folder {
         Self(path)
     }
 
-    /// A token store in this folder. Its own folder does not exist yet.
+    /// Returns a token store in a subfolder of this folder. The subfolder does not exist yet.
     pub fn store(&self) -> FileStore {
         FileStore::new(self.0.join("keyfob"))
     }

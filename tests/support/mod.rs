@@ -1,4 +1,4 @@
-//! A server on loopback that follows a script, right or wrong, and helpers of several test files.
+//! A scripted server on loopback, whose answers may break the protocol, and helpers for several test files.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "the server and what is measured run on the machine's clock")]
@@ -375,21 +375,21 @@ impl TokenSource for Fixed {
     fn invalidate(&self, _: &Token) {}
 }
 
-/// Runs an ignored test of the same file in a process of its own, and returns its output.
+/// Returns a command that runs an ignored test of the same file in a process of its own.
 pub fn child(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
     command
 }
 
-/// Returns the result of a call and how long it took, without the time for which the machine stood still.
+/// Returns the result of a call and how long it took, minus the delay that a busy machine caused.
 pub fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let (start, lag) = (Instant::now(), lag());
     let result = call();
     (result, start.elapsed().saturating_sub(self::lag().saturating_sub(lag)))
 }
 
-/// The total delay with which a thread that only sleeps has woken up. It measures how busy the machine is.
+/// Returns the sum of the delays with which a sleeping thread woke up so far. The sum shows how busy the machine is.
 fn lag() -> Duration {
     const NAP: Duration = Duration::from_millis(5);
     static LAG: AtomicU64 = AtomicU64::new(0);

@@ -121,7 +121,7 @@ impl Peer {
         self.settings.pointer(&format!("/clients/{method}/{name}")).and_then(Value::as_str)
     }
 
-    /// The same with another secret.
+    /// Returns the client authentication with this registered name, but with another secret.
     pub fn client_with(&self, method: &str, secret: &str) -> ClientAuth {
         as_client(method, self.text(&format!("/clients/{method}/client_id")), secret)
     }

@@ -16,7 +16,7 @@ use crate::support::{Fixed, lock, token};
 pub const SHORT: Duration = Duration::from_millis(400);
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// How much longer an answer that the server gives only once is read while bytes arrive.
+/// The extra time after the deadline for an answer that the server gives only once, as long as its bytes arrive.
 pub const LATE: Duration = Duration::from_secs(1);
 
 /// Tolerance for a busy machine. The aim is 100 ms.

@@ -32,7 +32,7 @@ struct Code {
     authorization: Authorization,
     callback: Callback,
     issued_at: SystemTime,
-    /// The login that the code was exchanged for.
+    /// The number of the grant that the code was exchanged for.
     used_for: Option<u64>,
 }
 

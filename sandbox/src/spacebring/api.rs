@@ -23,7 +23,7 @@ const FIXED: [&str; 4] = ["createDate", "id", "locationRef", "networkRef"];
 pub(super) struct Collection {
     pub(super) endpoint: Endpoint,
     path: &'static str,
-    /// The field that a list comes in, and a single item.
+    /// The JSON fields for a list (`plural`) and for a single item (`singular`).
     plural: &'static str,
     singular: &'static str,
     /// The scope that changes need; its `.readonly` is enough to read. `None` where no scope is published.
@@ -198,7 +198,7 @@ impl Spacebring {
         })
     }
 
-    /// Raw bytes in base64, as the vendor's example has them: nothing in them is form-encoded.
+    /// Checks Basic credentials, and returns the client id. As in the vendor's example, id and secret are not form-encoded.
     fn customer(&self, credentials: &str) -> Option<String> {
         let credentials = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
         let (client_id, client_secret) = credentials.split_once(':')?;
@@ -206,7 +206,7 @@ impl Spacebring {
     }
 
     fn expect_slowness(&self, caller: &Caller) -> Result<(), Answer> {
-        // A login keeps its key when its access token is renewed.
+        // All access tokens of one login share one limit.
         let credential = match caller {
             Caller::Customer(client_id) => format!("customer {client_id}"),
             Caller::Partner { grant, .. } => format!("login {grant}"),
@@ -393,7 +393,7 @@ fn is_uuid(text: &str) -> bool {
         && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// The token of the next page: its list and its start, with characters that clients forget to encode.
+/// Returns a `nextPageToken`: where the page starts, and the filters of the list. It holds characters that clients forget to encode.
 fn page_token(start: usize, filters: &str) -> String {
     format!("+/{}==", STANDARD.encode(format!("{start}\n{filters}")).trim_end_matches('='))
 }

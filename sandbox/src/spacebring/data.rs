@@ -12,7 +12,7 @@ pub(super) const NETWORKS: [(&str, &str); 2] = [
     ("5bace000-0001-4000-8000-000000000002", "Hill Spaces"),
 ];
 
-/// The demo network has three locations, the other one has one. Its first location is the one with many pages.
+/// The demo network has three locations, the other one has one. The first location in this list has the items that fill several pages.
 const LOCATIONS: [(usize, &str); 4] =
     [(0, "North Quay"), (0, "South Quay"), (0, "Lighthouse & Co"), (1, "Hilltop")];
 
@@ -78,7 +78,7 @@ impl Data {
     }
 }
 
-/// `count` numbers for the first location and three for each other one.
+/// Returns pairs of an item's number and its location: `count` items for the first location, three for each other one.
 fn at_locations(count: usize) -> impl Iterator<Item = (usize, usize)> {
     let places = std::iter::repeat_n(0, count).chain((1..LOCATIONS.len()).flat_map(|at| [at; 3]));
     places.enumerate()

@@ -78,7 +78,7 @@ impl SpacebringSandbox {
 
 /// Accounts and lifetimes.
 impl SpacebringSandbox {
-    /// The `client_id` of the client that is registered from the start: a customer and a partner.
+    /// The `client_id` of the client that is registered from the start. It is a customer (HTTP Basic) and a partner (OAuth 2.0).
     pub fn client_id(&self) -> &str {
         &self.client.0
     }
@@ -152,7 +152,7 @@ impl SpacebringSandbox {
     }
 }
 
-/// Behaviour where the vendor's documents, or other services, leave a choice.
+/// Switches for behaviour that the vendor does not document, or that differs between services.
 impl SpacebringSandbox {
     /// Whether every parameter that the vendor does not list is refused: `state`, `code_challenge` and
     /// `code_challenge_method` with the login, `redirect_uri` and `code_verifier` with the code. Default: false.

@@ -51,7 +51,7 @@ impl Service for Auth {
 }
 
 impl Auth {
-    /// Step 1: user name and password for a temporary token.
+    /// Step 1: exchanges a user name and password for a temporary token.
     fn basic_token(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         request.expect_method("GET")?;
         request.expect_no_query()?;
@@ -70,7 +70,7 @@ impl Auth {
         Ok(self.issue(TokenKind::Temporary))
     }
 
-    /// Step 2: a temporary token for app credentials, whose secret is shown this once.
+    /// Step 2: exchanges a temporary token for app credentials, whose secret is shown only once.
     fn clients(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         request.expect_method("POST")?;
         request.expect_no_query()?;
@@ -90,7 +90,7 @@ impl Auth {
         Ok(Answer::json(201, &created).uncached())
     }
 
-    /// Step 3: a signed assertion for an access token.
+    /// Step 3: exchanges a signed assertion for an access token.
     fn token(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         self.check_token_request(request)?;
         Ok(self.issue(TokenKind::Access))
