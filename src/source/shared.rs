@@ -87,10 +87,13 @@ impl Shared {
     }
 
     pub(super) fn token(&self, wanted: Wanted<'_>, within: Duration) -> Result<Arc<Token>, Error> {
+        let usable = self.usable(wanted);
+        if let Ok(Usable { token, is_due: false }) = usable {
+            return Ok(token);
+        }
         let within = within.min(self.transport.timeout());
-        match self.usable(wanted) {
-            Ok(Usable { token, is_due: false }) => Ok(token),
-            Ok(Usable { token, is_due: true }) => self.renew_early(token, wanted, within),
+        match usable {
+            Ok(current) => self.renew_early(current.token, wanted, within),
             Err(seen) => self.obtain(wanted, seen, within),
         }
     }
