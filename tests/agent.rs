@@ -65,6 +65,18 @@ fn only_for_token_1() -> Server {
     })
 }
 
+/// Refuses `token-0`, but only when this many requests have brought it. Accepts every other token.
+fn refusing_together(requests: usize, status: u16, headers: &'static str) -> Server {
+    let together = Barrier::new(requests);
+    Server::answering(move |request| {
+        if request.header("authorization") != Some("Bearer token-0") {
+            return answer(200, "", "");
+        }
+        together.wait();
+        answer(status, headers, "")
+    })
+}
+
 /// The tokens that the server received, in order.
 fn tokens(server: &Server) -> Vec<String> {
     let bearer =
@@ -174,14 +186,7 @@ impl TokenSource for SlowToForget {
 
 #[test]
 fn refused_thread_waits_for_the_thread_that_forces_a_renewal() {
-    let together = Barrier::new(2);
-    let server = Server::answering(move |request| {
-        let old = request.header("authorization") == Some("Bearer token-0");
-        if old {
-            together.wait();
-        }
-        answer(if old { 401 } else { 200 }, "", "")
-    });
+    let server = refusing_together(2, 401, "");
     let source = SlowToForget { calls: 0.into(), both_looked: Barrier::new(2), forgotten: false.into() };
     let agent = signed_agent(&server, source).build().unwrap();
     in_parallel(&[(), ()], |()| assert_eq!(agent.get(server.origin()).call().unwrap().status(), 200));
@@ -190,14 +195,7 @@ fn refused_thread_waits_for_the_thread_that_forces_a_renewal() {
 #[test]
 fn threads_refused_at_the_same_time_share_one_new_token() {
     const THREADS: usize = 16;
-    let together = Barrier::new(THREADS);
-    let server = Server::answering(move |request| {
-        let old = request.header("authorization") == Some("Bearer token-0");
-        if old {
-            together.wait();
-        }
-        answer(if old { 401 } else { 200 }, "", "")
-    });
+    let server = refusing_together(THREADS, 401, "");
     let source = Renewing::default();
     let agent = signed_agent(&server, source.clone()).build().unwrap();
     thread::scope(|scope| {
@@ -231,26 +229,30 @@ impl TokenSource for LateLook {
 
 #[test]
 fn thread_that_looked_before_another_forced_a_renewal_forces_none() {
-    let together = Barrier::new(2);
-    let server = Server::answering(move |request| {
-        let old = request.header("authorization") == Some("Bearer token-0");
-        if old {
-            together.wait();
-        }
-        answer(if old { 401 } else { 200 }, "", "")
-    });
-    let renewals = Arc::new(AtomicUsize::new(0));
-    let second_ended = Arc::new(Barrier::new(2));
-    let source = LateLook { calls: 0.into(), renewals: renewals.clone(), second_ended: second_ended.clone() };
-    let agent = signed_agent(&server, source).build().unwrap();
-    let first_to_end = AtomicBool::new(true);
-    in_parallel(&[(), ()], |()| {
-        assert_eq!(agent.get(server.origin()).call().unwrap().status(), 200);
-        if first_to_end.swap(false, SeqCst) {
-            second_ended.wait();
-        }
-    });
-    assert_eq!(renewals.load(SeqCst), 1);
+    let invalid = r#"WWW-Authenticate: Bearer error="invalid_token""#;
+    let insufficient = r#"WWW-Authenticate: Bearer error="insufficient_scope""#;
+    for (method, status, headers) in [
+        ("GET", 401, ""),
+        ("GET", 401, insufficient),
+        ("DELETE", 401, invalid),
+        ("PUT", 403, invalid),
+        ("POST", 403, invalid),
+    ] {
+        let server = refusing_together(2, status, headers);
+        let renewals = Arc::new(AtomicUsize::new(0));
+        let second_ended = Arc::new(Barrier::new(2));
+        let source =
+            LateLook { calls: 0.into(), renewals: renewals.clone(), second_ended: second_ended.clone() };
+        let agent = signed_agent(&server, source).build().unwrap();
+        let first_to_end = AtomicBool::new(true);
+        in_parallel(&[(), ()], |()| {
+            call(&agent, method, &server.origin()).unwrap();
+            if first_to_end.swap(false, SeqCst) {
+                second_ended.wait();
+            }
+        });
+        assert_eq!(renewals.load(SeqCst), 1, "{method} {status} {headers}");
+    }
 }
 
 #[test]

@@ -820,6 +820,8 @@ fn new_app_credentials_are_passed_to_save_unchanged() {
     let marked = "\u{feff}{\"client_id\":\"id\",\"client_secret\":\"shown once\"}";
     let most = &json[..json.len() - 1];
     let padded = json.to_owned() + &" ".repeat(2 << 20);
+    let behind = format!("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n{json}");
+    let chunk = format!("HTTP/1.1 307 Other\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{json}");
     let upgraded = format!("HTTP/1.1 101 Other\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{json}");
     let text = |what: &str, next: &str| Some(format!("{what}; {next}"));
     let nonsense = |len: usize| {
@@ -875,6 +877,21 @@ fn new_app_credentials_are_passed_to_save_unchanged() {
             send([&b"HTTP/1.1 500 Bad\r\nContent-Length: 99\r\n\r\n"[..], most.as_bytes()].concat()),
             &[&b"HTTP/1.1 500 Bad\r\nContent-Length: 99\r\n\r\n"[..], most.as_bytes()].concat(),
             text("the server failed (HTTP 500)", "try again later"),
+        ),
+        (
+            "behind a refusal of no length",
+            send(&behind),
+            behind.as_bytes(),
+            text("the server refused (HTTP 401)", "log in again"),
+        ),
+        (
+            "a redirect in a cut chunk",
+            send(&chunk),
+            chunk.as_bytes(),
+            text(
+                "the server redirects (HTTP 307), which is not followed",
+                "check the URL, a '/' at its end included",
+            ),
         ),
         (
             "after another protocol",

@@ -554,6 +554,12 @@ fn unusable_answer_to_an_unrepeatable_request_is_in_the_error() {
         raw("HTTP/1.1 400 Bad\r\nContent-Length: 99\r\n\r\n{\"access_token\":\"ab"),
         raw(&format!("HTTP/1.1 500 Bad\r\n{CHUNKED}zz\r\n{GOOD}")),
         raw("HTTP/1.1 503 Bad\r\nContent-Length: 99\r\n\r\n{\"refresh_token\":\"ab"),
+        raw(&format!("HTTP/1.1 101 Other\r\n\r\n{GOOD}")),
+        raw(&format!("HTTP/1.0 101 Other\r\nContent-Length: 2\r\n\r\n{{}}{GOOD}")),
+        raw(&format!("HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{{}}{GOOD}")),
+        raw("HTTP/1.1 307 Other\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{\"access_token\" : \"ab"),
+        raw(&format!("HTTP/1.1 429 Slow\r\n{CHUNKED}2\r\n{{}}\r\n0\r\n\r\n{GOOD}")),
+        raw("HTTP/1.1 504 Late\r\nContent-Length: 99\r\n\r\n{\n\t\"refresh_token\"\n:\"ab"),
         // The answer is complete and unusable: its body is kept.
         (whole("welcome"), b"welcome".to_vec()),
         (whole("{\"access_token\":5}"), b"{\"access_token\":5}".to_vec()),
