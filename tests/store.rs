@@ -1585,7 +1585,7 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
     let tilde = "the folder of the store begins with `~`, which is not expanded: write the whole path";
     let variable =
         "the folder of the store begins with a variable, which is not expanded: write the whole path";
-    let line_end = "the folder of the store ends with a line end (CR or LF): remove it";
+    let white = "the folder of the store begins or ends with white space (space, tab, CR or LF): remove it";
     for (folder, text) in [
         ("", empty),
         ("~", tilde),
@@ -1595,9 +1595,15 @@ fn empty_folder_and_tilde_are_refused_as_a_store() {
         ("$HOME/keyfob", variable),
         ("${XDG_STATE_HOME}/keyfob", variable),
         ("$HOME", variable),
-        ("keyfob\r", line_end),
-        ("/var/lib/keyfob\n", line_end),
-        ("a b\r\n", line_end),
+        ("keyfob\r", white),
+        ("/var/lib/keyfob\n", white),
+        ("a b\r\n", white),
+        (" ", white),
+        ("\t", white),
+        (" /var/lib/keyfob", white),
+        ("/var/lib/keyfob ", white),
+        ("\n/var/lib/keyfob", white),
+        (" ~/keyfob", white),
     ] {
         let store = FileStore::new(folder);
         let refused = |error: keyfob::Error| {

@@ -39,7 +39,7 @@ pub struct FileStore {
 
 impl FileStore {
     /// Makes a store in this folder, which is created when it is needed. A path that is empty, begins with `~/` or `$`, which only a
-    /// shell expands, or ends with a line end is refused when the store is used.
+    /// shell expands, or begins or ends with white space is refused when the store is used.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         // Drops a `/` at the end, which would hide a symbolic link.
         Self { folder: folder.into().components().collect(), is_default: false }
@@ -223,9 +223,14 @@ fn check(what: &str, folder: &Path) -> Result<(), Error> {
         Some(first) if first.as_os_str().as_encoded_bytes().starts_with(b"$") => {
             "begins with a variable, which is not expanded: write the whole path"
         }
-        // For example, from a file of variables with the line ends of Windows.
-        Some(_) if matches!(folder.as_os_str().as_encoded_bytes(), [.., b'\r' | b'\n']) => {
-            "ends with a line end (CR or LF): remove it"
+        // For example, from a file of variables with the line ends of Windows, or with a space after `=`.
+        Some(_)
+            if matches!(
+                folder.as_os_str().as_encoded_bytes(),
+                [b' ' | b'\t' | b'\r' | b'\n', ..] | [.., b' ' | b'\t' | b'\r' | b'\n']
+            ) =>
+        {
+            "begins or ends with white space (space, tab, CR or LF): remove it"
         }
         Some(_) => return Ok(()),
     };
